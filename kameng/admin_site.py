@@ -1,0 +1,97 @@
+"""The console: Django's own admin with the shop's face and a front page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+
+from members.forms import StaffAuthenticationForm
+
+SECTIONS = ("orders", "payments", "members", "notifications", "admin")
+"""The apps in the order in which the work comes up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number on the front page; ``url`` leads to the list behind it.
+
+    is_case  waits for a person, so that nought is the normal state
+    """
+
+    label: str
+    count: int
+    url: str
+    is_case: bool = False
+
+
+class Console(admin.AdminSite):
+    """Staff only; what each role sees follows from its permissions."""
+
+    site_title = _("控制台")
+    site_header = _("控制台")
+    index_title = _("总览")
+    index_template = "console/front.html"
+    login_template = "console/login.html"
+    login_form = StaffAuthenticationForm
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The log-in page; 429 while too many wrong passwords lock it."""
+        response = super().login(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            form = response.context_data["form"]
+            if form.is_bound and form.has_error(NON_FIELD_ERRORS, "locked"):
+                response.status_code = 429
+        return response
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        tiles = self.tiles(request)
+        cases = [tile for tile in tiles if tile.is_case]
+        return super().index(
+            request,
+            {
+                "cases": cases,
+                "open_cases": sum(tile.count for tile in cases),
+                "today": [tile for tile in tiles if not tile.is_case],
+                **(extra_context or {}),
+            },
+        )
+
+    def tiles(self, request: HttpRequest) -> list[Tile]:
+        """What each list that this person may see reports for the front page."""
+        found: list[Tile] = []
+        for section in SECTIONS:
+            for model, model_admin in self._registry.items():
+                if (
+                    model._meta.app_label == section
+                    and isinstance(model_admin, Reporting)
+                    and model_admin.has_view_permission(request)
+                ):
+                    found += model_admin.tiles(request)
+        return found
+
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[Any]:
+        """By section, and the models of one as they were registered."""
+        apps = self._build_app_dict(request, app_label)
+        if app_label:
+            return [apps[app_label]] if app_label in apps else []
+        return [apps[label] for label in SECTIONS if label in apps]
+
+
+class Reporting:
+    """A model admin with numbers for the front page."""
+
+    def tiles(self, request: HttpRequest) -> Sequence[Tile]:
+        raise NotImplementedError

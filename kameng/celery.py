@@ -1,0 +1,22 @@
+import os
+
+from celery import Celery
+from celery.signals import task_success
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kameng.settings")
+
+app = Celery("kameng")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@task_success.connect
+def note_periodic_job(sender: object = None, **_: object) -> None:
+    """Leave the time of a periodic job for ``/readyz``."""
+    from django.conf import settings
+
+    from kameng import freshness
+
+    for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
+        if entry["task"] == getattr(sender, "name", None):
+            freshness.note(name)

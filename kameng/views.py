@@ -1,0 +1,105 @@
+"""Pages that belong to the site and not to a subject: health, errors, language."""
+
+from __future__ import annotations
+
+import time
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseForbidden,
+    JsonResponse,
+)
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+from django.views.i18n import set_language as django_set_language
+from redis.exceptions import RedisError
+
+from kameng import freshness
+
+LEGAL = ("agreement", "privacy", "renewal", "refunds", "minors")
+
+
+@never_cache
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process is alive; asks nothing else."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@never_cache
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Whether this process can serve: database, broker, freshness of the sweeps.
+
+    Only the database decides the status; without a broker the shop goes on (H5).
+    """
+    checks = {"database": _database(), "broker": _broker()}
+    checks["sweeps"] = (
+        freshness.of_sweeps() if checks["database"] == "ok" else "unknown"
+    )
+    status = 200 if checks["database"] == "ok" else 503
+    return JsonResponse({"ready": status == 200, "checks": checks}, status=status)
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "down"
+    return "ok"
+
+
+def _broker() -> str:
+    try:
+        cache.get("readyz")
+    except (RedisError, OSError):
+        return "down"
+    return "ok"
+
+
+@csrf_exempt
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Remember the language in a cookie.
+
+    The form stands in cached parts of every page and carries no token; a request that
+    the browser itself calls cross-site is refused instead.
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return HttpResponseForbidden()
+    return django_set_language(request)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return render(request, "403.html", {"csrf": True}, status=403)
+
+
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text; only for addresses inside, never through a proxy."""
+    inside = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1", "")
+    if not inside or request.headers.get("X-Forwarded-For"):
+        return HttpResponse(status=404)
+    lines = [f"kameng_up 1\nkameng_time_seconds {time.time():.0f}"]
+    lines += freshness.metrics()
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
+
+
+@require_GET
+def official(request: HttpRequest) -> HttpResponse:
+    """Are you on the real site? (S31)"""
+    return render(request, "official.html")
+
+
+@require_GET
+def legal(request: HttpRequest, slug: str) -> HttpResponse:
+    if slug not in LEGAL:
+        raise Http404
+    return render(request, f"legal/{slug}.html", {"slug": slug})

@@ -1,0 +1,259 @@
+"""The console's pages for members, their time, and the shop's rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
+
+from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, now_of
+from kameng.templatetags.shop import discount, duration
+from members import catalogue_admin, rule_bounds
+from members.models import Entitlement, Member, Pause, Segment, ShopRules
+from members.standing import standing
+
+__all__ = ["catalogue_admin"]  # registers its pages
+
+SHOWN_ROWS = 20
+
+
+class TailFilter(ChosenOnly):
+    """Members by the last four digits of the phone; the look-up sets it."""
+
+    title = gettext_lazy("手机尾号")
+    parameter_name = "tail"
+
+    def label(self, value: str) -> str:
+        return value
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Member]
+    ) -> QuerySet[Member]:
+        return queryset.filter(phone__endswith=self.value() or "")
+
+
+@admin.register(Member)
+class MemberAdmin(LookupAdmin):
+    lookups = ("tail",)
+    list_filter = (TailFilter,)
+    list_display = ("name", "paid_until", "created_at", "is_active")
+
+    @admin.display(description=gettext_lazy("会员"))
+    def name(self, member: Member) -> str:
+        return str(member)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
+        """Shoppers; staff accounts are for superusers to see (security 68)."""
+        people = super().get_queryset(request)
+        return people if request.user.is_superuser else people.filter(is_staff=False)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What she holds, bought and was told; nothing to change."""
+        member = self.get_object(request, object_id)
+        if request.method not in ("GET", "HEAD") or not self.has_view_permission(
+            request, member
+        ):
+            raise PermissionDenied
+        if member is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        now = now_of(request)
+        entitlements = member.entitlements.select_related("tier", "order", "actor")
+        segments = member.segments.select_related("entitlement__tier")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(member),
+            "opts": self.opts,
+            "member": member,
+            "now": now,
+            "standing": standing(member, at=now),
+            "segments": segments.order_by("-starts_at")[:SHOWN_ROWS],
+            "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
+            "pauses": member.pauses.select_related("actor").order_by("-pk")[:SHOWN_ROWS],
+            "orders": member.orders.order_by("-pk")[:SHOWN_ROWS],
+            "messages_sent": member.notifications.order_by("-pk")[:SHOWN_ROWS],
+        }
+        return TemplateResponse(request, "console/member.html", context)
+
+
+class MemberFilter(ChosenOnly):
+    """Rows of one member, set by a link from her page."""
+
+    title = gettext_lazy("会员")
+    parameter_name = "member"
+
+    def label(self, value: str) -> str:
+        member = Member.objects.filter(pk=int(value)).first() if value.isdecimal() else None
+        return str(member) if member else value
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        return queryset.filter(member=value if value.isdecimal() else None)
+
+
+@admin.register(Entitlement)
+class EntitlementAdmin(LookupAdmin):
+    lookups = ("member",)
+    list_filter = (MemberFilter,)
+    list_select_related = ("member", "tier", "order", "actor")
+    list_display = ("tier", "member", "length", "taken_back", "source", "created_at")
+    fields = (
+        "member",
+        "tier",
+        "rank",
+        "rate",
+        "length",
+        "taken_back",
+        "source",
+        "order",
+        "actor",
+        "reason",
+        "created_at",
+    )
+
+    @admin.display(description=gettext_lazy("时长"))
+    def length(self, entitlement: Entitlement) -> str:
+        return duration(entitlement.seconds)
+
+    @admin.display(description=gettext_lazy("收回"))
+    def taken_back(self, entitlement: Entitlement) -> str:
+        seconds = entitlement.revoked_seconds
+        return duration(seconds) if seconds else "–"
+
+    @admin.display(description=gettext_lazy("折扣"))
+    def rate(self, entitlement: Entitlement) -> str:
+        return discount(entitlement.discount_bp) or gettext("无折扣")
+
+
+@admin.register(Segment)
+class SegmentAdmin(LookupAdmin):
+    lookups = ("member",)
+    list_filter = (MemberFilter,)
+    list_select_related = ("member", "entitlement__tier")
+    list_display = ("entitlement", "member", "starts_at", "ends_at")
+    fields = ("member", "entitlement", "starts_at", "ends_at")
+
+
+@admin.register(Pause)
+class PauseAdmin(LookupAdmin):
+    lookups = ("member",)
+    list_filter = (MemberFilter,)
+    list_select_related = ("member", "actor")
+    list_display = ("member", "starts_at", "ends_at", "actor")
+    fields = ("member", "starts_at", "ends_at", "actor", "reason")
+
+
+class ShopRulesForm(forms.ModelForm):
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            for field, words in rule_bounds.faults(self.instance).items():
+                self.add_error(field, words)
+
+
+@admin.register(ShopRules)
+class ShopRulesAdmin(ConsoleAdmin):
+    """One row; made by the first operator who saves it."""
+
+    form = ShopRulesForm
+    fieldsets = (
+        (
+            gettext_lazy("店铺"),
+            {
+                "fields": (
+                    "shop_name",
+                    "company",
+                    "icp_number",
+                    "license_number",
+                    "support_contact",
+                    "support_hours",
+                )
+            },
+        ),
+        (
+            gettext_lazy("订单（秒）"),
+            {
+                "fields": (
+                    "hold_seconds",
+                    "last_attempt_seconds",
+                    "grace_seconds",
+                    "late_seconds",
+                    "open_orders_max",
+                    "open_orders_per_address",
+                )
+            },
+        ),
+        (
+            gettext_lazy("验证码（秒、次）"),
+            {
+                "fields": (
+                    "code_seconds",
+                    "code_tries",
+                    "code_resend_seconds",
+                    "codes_per_phone_hour",
+                    "codes_per_phone_day",
+                    "failures_per_phone_day",
+                    "failures_in_a_row",
+                    "codes_per_address_hour",
+                    "failures_per_address",
+                    "codes_per_network_hour",
+                    "codes_per_hour",
+                    "codes_per_day",
+                    "failures_alarm",
+                )
+            },
+        ),
+        (
+            gettext_lazy("提醒（点、秒）"),
+            {
+                "fields": (
+                    "quiet_from_hour",
+                    "quiet_until_hour",
+                    "reminder_seconds",
+                    "short_reminder_seconds",
+                )
+            },
+        ),
+    )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Straight to the one row, or to the form that makes it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = ShopRules.objects.first()
+        if row is None:
+            return HttpResponseRedirect(reverse("admin:members_shoprules_add"))
+        return HttpResponseRedirect(
+            reverse("admin:members_shoprules_change", args=[row.pk])
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not ShopRules.objects.exists()
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: ShopRules, form: Any, change: bool
+    ) -> None:
+        if not change:
+            obj.pk = 1  # two operators who both make it make one row
+        obj.save()

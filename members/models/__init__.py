@@ -1,0 +1,32 @@
+from members.models.catalog import (
+    Benefit,
+    Plan,
+    PriceChange,
+    Tier,
+    TierBenefit,
+    TierKind,
+)
+from members.models.codes import OneTimeCode, Purpose
+from members.models.limits import HitLog, Window
+from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
+from members.models.people import Member
+from members.models.rules import ShopRules
+
+__all__ = [
+    "Benefit",
+    "Entitlement",
+    "EntitlementSource",
+    "HitLog",
+    "Member",
+    "OneTimeCode",
+    "Pause",
+    "Plan",
+    "PriceChange",
+    "Purpose",
+    "Segment",
+    "ShopRules",
+    "Tier",
+    "TierBenefit",
+    "TierKind",
+    "Window",
+]

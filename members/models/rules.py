@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ShopRules(models.Model):
+    """What an operator tunes: one row of windows, limits and contact data.
+
+    Read through ``members.rules.current``; every change is logged by the admin.
+    Durations are seconds; hours are Asia/Shanghai.
+    """
+
+    shop_name = models.CharField(_("店名"), max_length=40, default="卡盟")
+    company = models.CharField(_("公司名称"), max_length=80, blank=True)
+    icp_number = models.CharField(_("ICP 备案号"), max_length=60, blank=True)
+    license_number = models.CharField(_("经营许可证"), max_length=60, blank=True)
+    support_contact = models.CharField(_("会员客服"), max_length=80, blank=True)
+    support_hours = models.CharField(_("客服时间"), max_length=60, blank=True)
+
+    hold_seconds = models.PositiveIntegerField(_("订单保留"), default=30 * 60)
+    last_attempt_seconds = models.PositiveIntegerField(
+        _("到期前不再新开支付"), default=90
+    )
+    grace_seconds = models.PositiveIntegerField(
+        _("网关联系不上时的宽限"), default=10 * 60
+    )
+    late_seconds = models.PositiveIntegerField(_("迟到的钱仍可开通"), default=24 * 3600)
+    open_orders_max = models.PositiveSmallIntegerField(_("每人未付订单上限"), default=5)
+    open_orders_per_address = models.PositiveSmallIntegerField(
+        _("每个地址未付订单上限"), default=20
+    )
+
+    code_seconds = models.PositiveIntegerField(_("验证码有效期"), default=300)
+    code_tries = models.PositiveSmallIntegerField(_("验证码可试次数"), default=5)
+    code_resend_seconds = models.PositiveIntegerField(_("重发间隔"), default=60)
+    codes_per_phone_hour = models.PositiveIntegerField(_("每号每小时"), default=5)
+    codes_per_phone_day = models.PositiveIntegerField(_("每号每天"), default=10)
+    failures_per_phone_day = models.PositiveIntegerField(_("每号每天错误"), default=20)
+    failures_in_a_row = models.PositiveIntegerField(_("连续错误后停用"), default=100)
+    codes_per_address_hour = models.PositiveIntegerField(_("每地址每小时"), default=60)
+    failures_per_address = models.PositiveIntegerField(
+        _("每地址 10 分钟错误"), default=30
+    )
+    codes_per_network_hour = models.PositiveIntegerField(_("每网段每小时"), default=300)
+    codes_per_hour = models.PositiveIntegerField(_("全店每小时"), default=2_000)
+    codes_per_day = models.PositiveIntegerField(_("全店每天"), default=10_000)
+    conversion_codes = models.PositiveIntegerField(
+        _("每小时发出多少条后看使用率"), default=200
+    )
+    conversion_percent = models.PositiveSmallIntegerField(
+        _("验证码使用率低于（%）时收紧"), default=20
+    )
+    failures_alarm = models.PositiveIntegerField(_("全店 10 分钟错误告警"), default=200)
+
+    quiet_from_hour = models.PositiveSmallIntegerField(_("免打扰开始"), default=22)
+    quiet_until_hour = models.PositiveSmallIntegerField(_("免打扰结束"), default=8)
+    reminder_seconds = models.PositiveIntegerField(_("提前提醒"), default=72 * 3600)
+    short_reminder_seconds = models.PositiveIntegerField(
+        _("短期会员提前提醒"), default=6 * 3600
+    )
+
+    class Meta:
+        verbose_name = _("店铺规则")
+        verbose_name_plural = _("店铺规则")
+
+    def __str__(self) -> str:
+        return self.shop_name

@@ -1,0 +1,171 @@
+"""The phone step of a page: from what was typed to what ``#phone`` shows.
+
+Used alike by ``/login/`` and the checkout. Each function gives the finished context of
+``components/phone_step.html``; the view adds its own and answers with ``status``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from kameng.templatetags.shop import time_to_wait
+from members import codes, phones, signin
+from members.addresses import client_of
+from members.codes import Outcome, SentCode, Verdict
+from members.models import Member, Purpose
+
+SECONDS_IN_WORDS = 120
+"""A longer wait is told in minutes and hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One line of the error summary; ``field`` is empty where no field is to blame."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One answer of the phone step.
+
+    context      ``phone_state`` and ``phone``, see components/phone_step.html
+    status       200, 422 or 429, which comes with ``retry_after`` in seconds
+    member       who proved the phone and is signed in now
+    """
+
+    context: dict[str, Any]
+    status: int = 200
+    errors: tuple[FieldError, ...] = ()
+    retry_after: int | None = None
+    member: Member | None = None
+
+
+def entry(member: Member | None = None) -> dict[str, Any]:
+    """Before anything was typed; a signed-in member has proved her phone already."""
+    if member is None:
+        return _shown("entry", "")
+    return _shown("verified", member.phone or "", masked=str(member))
+
+
+def send(request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime) -> Step:
+    """Send a code to the typed phone; makes the session that the code is bound to."""
+    try:
+        phone = phones.parse(typed)
+    except phones.BadPhone:
+        return _bad_phone(typed)
+    try:
+        sent = codes.send(
+            phone,
+            purpose,
+            session_key=signin.ensure_session(request),
+            client=client_of(request),
+            now=now,
+        )
+    except codes.TooMany as refusal:
+        return _too_many(phone, refusal, now=now)
+    except codes.Blocked:
+        return _blocked(phone)
+    except codes.ChannelDown:
+        return Step(_shown("down", phone), 422)
+    return Step(_shown("sent", phone, resend_at=sent.resend_at))
+
+
+def check(
+    request: HttpRequest, typed: str, code: str, purpose: Purpose, *, now: datetime
+) -> Step:
+    """Judge the typed code; a right one signs its owner in (``Step.member``)."""
+    try:
+        phone = phones.parse(typed)
+    except phones.BadPhone:
+        return _bad_phone(typed)
+    session_key = signin.session_key(request)
+    if not code.strip():
+        known = codes.live(phone, purpose, session_key=session_key, now=now)
+        return _no_code(phone, known)
+    verdict = codes.check(
+        phone,
+        purpose,
+        code,
+        session_key=session_key,
+        client=client_of(request),
+        now=now,
+    )
+    if verdict.outcome is not Outcome.RIGHT:
+        return _not_right(phone, verdict, now=now)
+    try:
+        member = signin.sign_in(request, phone, now=now)
+    except signin.Refused:
+        words = _("这个号码现在不能登录。换个号码，或联系客服")
+        return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
+    return Step(entry(member), member=member)
+
+
+def _shown(state: str, value: str, **facts: Any) -> dict[str, Any]:
+    """value: E.164, or what was typed where that is no phone."""
+    return {"phone_state": state, "phone": {"value": value, **facts}}
+
+
+def _bad_phone(typed: str) -> Step:
+    error = FieldError("phone", _("手机号要 11 位，以 1 开头"))
+    return Step(_shown("entry", typed[: phones.LONGEST]), 422, (error,))
+
+
+def _blocked(phone: str) -> Step:
+    words = _("这个号码现在不能收验证码。换个号码，或联系客服")
+    return Step(_shown("blocked", phone), 422, (FieldError("", words),))
+
+
+def _too_many(phone: str, refusal: codes.TooMany, *, now: datetime) -> Step:
+    """A code that is still good stays typeable, as after a double click."""
+    wait = refusal.retry_after_seconds
+    retry_at = now + timedelta(seconds=wait)
+    if refusal.code is None:
+        return _locked(phone, retry_at, now=now)
+    shown = _shown("sent", phone, resend_at=retry_at)
+    return Step(shown, 429, (FieldError("phone", _later(retry_at, now)),), wait)
+
+
+def _locked(phone: str, retry_at: datetime, *, now: datetime) -> Step:
+    error = FieldError("", _later(retry_at, now))
+    wait = max(1, int((retry_at - now).total_seconds()))
+    return Step(_shown("locked", phone, retry_at=retry_at), 429, (error,), wait)
+
+
+def _later(retry_at: datetime, now: datetime) -> str:
+    seconds = int((retry_at - now).total_seconds())
+    if seconds <= SECONDS_IN_WORDS:
+        return _("操作太快了，{s} 秒后再试").format(s=seconds)
+    return _("试得太多了，{t}后再来").format(t=time_to_wait(retry_at, now))
+
+
+def _no_code(phone: str, known: SentCode | None) -> Step:
+    if known is None:
+        error = FieldError("code", _("先获取验证码"))
+        return Step(_shown("entry", phone), 422, (error,))
+    shown = _shown("sent", phone, resend_at=known.resend_at)
+    return Step(shown, 422, (FieldError("code", _("填写短信里的 6 位验证码")),))
+
+
+def _not_right(phone: str, verdict: Verdict, *, now: datetime) -> Step:
+    if verdict.outcome is Outcome.LOCKED:
+        if verdict.retry_at is None:
+            return _blocked(phone)
+        return _locked(phone, verdict.retry_at, now=now)
+    if verdict.code is None:
+        return _no_code(phone, None)
+    facts = {"resend_at": verdict.code.resend_at, "tries_left": verdict.tries_left}
+    if verdict.outcome is Outcome.WRONG and verdict.tries_left:
+        words = _("验证码不对，还能试 {n} 次").format(n=verdict.tries_left)
+        return Step(_shown("wrong", phone, **facts), 422, (FieldError("code", words),))
+    if verdict.outcome is Outcome.EXPIRED:
+        words = _("验证码过期了，请重新获取")
+    else:
+        words = _("这个验证码不能再用了，请重新获取")
+    return Step(_shown("expired", phone, **facts), 422, (FieldError("code", words),))

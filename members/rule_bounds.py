@@ -1,0 +1,56 @@
+"""Between which values an operator may tune the shop's rules.
+
+Outside of them the shop would cheat (codes for ever), lock itself (no code at all) or
+break a provider's limit; the reasons stand in the rules' own places.
+"""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from members.models import ShopRules
+
+HOUR, DAY = 3_600, 86_400
+
+BOUNDS: dict[str, tuple[int, int]] = {
+    "hold_seconds": (10 * 60, DAY),
+    "last_attempt_seconds": (0, 5 * 60),
+    "grace_seconds": (60, HOUR),
+    "late_seconds": (0, 7 * DAY),
+    "open_orders_max": (1, 20),
+    "open_orders_per_address": (1, 1_000),
+    "code_seconds": (60, 10 * 60),  # ASVS 6.5.5: ten minutes at most
+    "code_tries": (1, 10),
+    "code_resend_seconds": (30, 10 * 60),
+    "codes_per_phone_hour": (1, 5),  # the provider's own limit
+    "codes_per_phone_day": (1, 10),
+    "failures_per_phone_day": (5, 50),
+    "failures_in_a_row": (10, 100),  # NIST 800-63B
+    "codes_per_address_hour": (1, 10_000),
+    "failures_per_address": (5, 10_000),
+    "codes_per_network_hour": (1, 100_000),
+    "codes_per_hour": (1, 1_000_000),
+    "codes_per_day": (1, 10_000_000),
+    "failures_alarm": (10, 1_000_000),
+    "quiet_from_hour": (0, 23),
+    "quiet_until_hour": (0, 23),
+    "reminder_seconds": (HOUR, 30 * DAY),
+    "short_reminder_seconds": (HOUR, 3 * DAY),
+}
+
+
+def faults(rules: ShopRules) -> dict[str, str]:
+    """Words for each rule that is out of bounds, by field."""
+    words = _("填 {least} 到 {most} 之间的数。")
+    found = {
+        field: words.format(least=least, most=most)
+        for field, (least, most) in BOUNDS.items()
+        if not least <= getattr(rules, field) <= most
+    }
+    if rules.last_attempt_seconds >= rules.hold_seconds:
+        found["last_attempt_seconds"] = _("要比订单保留的时间短。")
+    if rules.codes_per_phone_day < rules.codes_per_phone_hour:
+        found["codes_per_phone_day"] = _("不能少于每号每小时的数。")
+    if rules.codes_per_day < rules.codes_per_hour:
+        found["codes_per_day"] = _("不能少于全店每小时的数。")
+    return found

@@ -1,0 +1,68 @@
+"""From a proved phone to a signed-in session."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.auth import login
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest
+
+from members.models import Member
+
+BACKEND = "members.staff.StaffBackend"
+GUEST_SECONDS = 86_400
+"""A session that was only made to bind a code to a browser is not kept longer."""
+
+
+class Refused(Exception):
+    """This account cannot sign in here; the reason is not for the caller's eyes."""
+
+
+def session_key(request: HttpRequest) -> str:
+    """The key of a session that exists, empty without one; a made-up cookie is none."""
+    request.session.get("")  # reading drops a key that has no row
+    return request.session.session_key or ""
+
+
+def ensure_session(request: HttpRequest) -> str:
+    """The session's key; saves an anonymous session where there was none.
+
+    Called before a code is sent, so that mere visitors leave no row.
+    """
+    key = session_key(request)
+    if not key:
+        request.session.set_expiry(GUEST_SECONDS)
+        request.session.create()
+        key = session_key(request)
+    return key
+
+
+def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
+    """Sign the owner of a proved phone in, as a new member if need be.
+
+    Two requests with the same new phone end with one member (G11, K25). The session
+    gets a new key, so one that was planted before is worth nothing (security 23), and
+    lasts 90 days from now. What a guest left in the session stays; what another
+    account left does not.
+
+    raises  Refused for a closed account, and for staff: a text message must not open
+            the console
+    """
+    member = _member(phone, now=now)
+    if not member.is_active or member.is_staff:
+        raise Refused
+    if request.user.is_authenticated:
+        request.session.flush()
+    login(request, member, backend=BACKEND)
+    request.session.set_expiry(None)
+    return member
+
+
+def _member(phone: str, *, now: datetime) -> Member:
+    known = Member.objects.filter(phone=phone).first()
+    if known is not None:
+        return known
+    new = Member(phone=phone, password=make_password(None), created_at=now)
+    Member.objects.bulk_create([new], ignore_conflicts=True)
+    return Member.objects.get(phone=phone)

@@ -1,0 +1,80 @@
+"""The two staff roles and exactly what each may do in the console (security 68).
+
+The groups are made, and set back to this list, after every ``migrate``; staff accounts
+and superusers are made on the command line alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Q
+
+from members.models import Member
+
+OPERATOR = "operator"
+SUPPORT = "support"
+
+LOOK = (
+    "orders.order",
+    "payments.attempt",
+    "payments.refund",
+    "payments.gatewayevent",
+    "members.member",
+    "members.entitlement",
+    "members.segment",
+    "members.pause",
+    "notifications.notification",
+)
+"""Both look up; nobody edits what has states (I1)."""
+CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
+RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
+    SUPPORT: {"view": LOOK},
+    OPERATOR: {
+        "view": (
+            *LOOK,
+            *CATALOGUE,
+            "members.benefit",
+            "members.pricechange",
+            "members.shoprules",
+            "notifications.outbox",
+            "admin.logentry",
+        ),
+        "add": (*CATALOGUE, "members.benefit", "members.shoprules"),
+        "change": (*CATALOGUE, "members.benefit", "members.shoprules"),
+        "delete": CATALOGUE,
+    },
+}
+
+
+def ensure() -> None:
+    """Make both groups and set their permissions to exactly the list above.
+
+    Safe to repeat. Permissions that Django has not made yet are made here, so the order
+    of the apps does not matter.
+    """
+    labels = {label for rights in RIGHTS.values() for each in rights.values() for label in each}
+    for app in {label.partition(".")[0] for label in labels}:
+        create_permissions(apps.get_app_config(app), verbosity=0)
+    for role, rights in RIGHTS.items():
+        wanted = Q(pk__in=[])
+        for verb, models in rights.items():
+            for label in models:
+                app, _, model = label.partition(".")
+                wanted |= Q(content_type__app_label=app, codename=f"{verb}_{model}")
+        group, _ = Group.objects.get_or_create(name=role)
+        group.permissions.set(Permission.objects.filter(wanted))
+
+
+def ensure_after_migrate(sender: AppConfig, using: str, **_: Any) -> None:
+    """Receiver of ``post_migrate``; other databases hold no staff."""
+    if using == DEFAULT_DB_ALIAS:
+        ensure()
+
+
+def assign(member: Member, role: str) -> None:
+    member.groups.add(Group.objects.get(name=role))

@@ -1,0 +1,20 @@
+from celery import shared_task
+from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
+
+from members import codes, reminders
+
+
+@shared_task(ignore_result=True)
+def forget_codes_task() -> None:
+    codes.forget(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def clear_sessions_task() -> None:
+    SessionStore.clear_expired()
+
+
+@shared_task(ignore_result=True)
+def schedule_reminders_task() -> int:
+    return reminders.schedule(now=timezone.now())

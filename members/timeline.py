@@ -1,0 +1,246 @@
+"""A member's timeline in the database: what was bought, what runs when.
+
+``rebuild`` is the only code that writes segments, ``paid_until`` and ``timeline_at``.
+Functions that take a ``member`` row expect it locked (``lock_member``); the public
+operations (``grant``, ``pause``, ``resume``) open their own transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from members.models import (
+    Entitlement,
+    EntitlementSource,
+    Member,
+    Pause,
+    Segment,
+    Tier,
+)
+from members.stacking import Bought, Line, Stretch, lay_out, seconds_left, whole_second
+
+LONGEST = timedelta(days=365 * 100)
+"""A timeline never reaches further; the operation that would is refused."""
+
+
+class TimelineFull(Exception):
+    """The membership would end more than a hundred years from now (security 49)."""
+
+
+def lock_member(member_id: int) -> Member:
+    """Take the member's row lock; second in the order order → member → card keys."""
+    return Member.objects.select_for_update(of=("self",)).get(pk=member_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the database holds about one member's time."""
+
+    bought: list[Bought]
+    history: list[Stretch]
+    segments: dict[tuple[int, datetime], Segment]
+
+
+def _facts(member: Member) -> Facts:
+    bought = [
+        Bought(pk, rank, seconds - revoked)
+        for pk, rank, seconds, revoked in member.entitlements.order_by(
+            "id"
+        ).values_list("id", "rank", "seconds", "revoked_seconds")
+    ]
+    segments = list(member.segments.order_by("starts_at"))
+    return Facts(
+        bought,
+        [Stretch(s.entitlement_id, s.starts_at, s.ends_at) for s in segments],
+        {(s.entitlement_id, s.starts_at): s for s in segments},
+    )
+
+
+def rebuild(member: Member, *, now: datetime, paused: bool | None = None) -> None:
+    """Lay out the member's future anew from now; history before now never changes.
+
+    member  locked by the caller; ``paid_until``, ``timeline_at``, ``version`` are saved
+    paused  whether a pause is open, None to look it up
+    raises  TimelineFull, also while paused: what cannot be resumed is not taken
+    """
+    at = whole_second(now)
+    if member.timeline_at is not None:
+        at = max(at, member.timeline_at)
+    if paused is None:
+        paused = member.pauses.filter(ends_at__isnull=True).exists()
+    facts = _facts(member)
+    left = seconds_left(facts.bought, facts.history, at=at)
+    if sum(left.values()) > LONGEST.total_seconds():
+        raise TimelineFull
+    line = Line((), None) if paused else lay_out(facts.bought, facts.history, at=at)
+    _write(member, facts, line, at=at)
+    member.paid_until = line.paid_until
+    member.timeline_at = at
+    member.version += 1
+    member.save(update_fields=["paid_until", "timeline_at", "version"])
+
+
+def _write(member: Member, facts: Facts, line: Line, *, at: datetime) -> None:
+    """Replace the future part; touch only rows that differ.
+
+    The segment that runs at ``at`` is kept whole when its entitlement goes on, else
+    clipped. Ends move before new rows come, so that no two rows ever share an end.
+    """
+    running = next(
+        (s for s in facts.segments.values() if s.starts_at < at < s.ends_at), None
+    )
+    planned = list(line.stretches)
+    running_end = at
+    if running and planned and planned[0].entitlement == running.entitlement_id:
+        running_end = planned.pop(0).ends_at
+    keep = {(p.entitlement, p.starts_at, p.ends_at) for p in planned}
+    stale = [
+        s.pk
+        for s in facts.segments.values()
+        if s.starts_at >= at and (s.entitlement_id, s.starts_at, s.ends_at) not in keep
+    ]
+    present = {
+        (s.entitlement_id, s.starts_at, s.ends_at) for s in facts.segments.values()
+    }
+    if stale:
+        Segment.objects.filter(pk__in=stale).delete()
+    if running and running.ends_at != running_end:
+        running.ends_at = running_end
+        running.save(update_fields=["ends_at"])
+    fresh = [
+        Segment(
+            member=member,
+            entitlement_id=p.entitlement,
+            starts_at=p.starts_at,
+            ends_at=p.ends_at,
+        )
+        for p in planned
+        if (p.entitlement, p.starts_at, p.ends_at) not in present
+    ]
+    if fresh:
+        Segment.objects.bulk_create(fresh)
+
+
+def time_left(member: Member, *, now: datetime) -> dict[int, int]:
+    """Seconds left of each entitlement of a locked member."""
+    facts = _facts(member)
+    at = whole_second(now)
+    if member.timeline_at is not None:
+        at = max(at, member.timeline_at)
+    return seconds_left(facts.bought, facts.history, at=at)
+
+
+def activate(
+    member: Member,
+    *,
+    order_id: int,
+    tier_id: int,
+    rank: int,
+    discount_bp: int,
+    seconds: int,
+    now: datetime,
+) -> Entitlement:
+    """Give a locked member the time that an order paid for, and lay it out.
+
+    The order's unique entitlement (K16) makes a second activation impossible.
+    """
+    entitlement = Entitlement.objects.create(
+        member=member,
+        tier_id=tier_id,
+        rank=rank,
+        discount_bp=discount_bp,
+        seconds=seconds,
+        source=EntitlementSource.ORDER,
+        order_id=order_id,
+        created_at=now,
+    )
+    rebuild(member, now=now)
+    return entitlement
+
+
+@transaction.atomic(durable=True)
+def grant(
+    member_id: int,
+    *,
+    tier: Tier,
+    seconds: int,
+    actor: Member,
+    reason: str,
+    now: datetime,
+) -> Entitlement:
+    """Give time without an order; the operator and her reason are kept (D18)."""
+    if seconds <= 0:
+        raise ValueError("seconds must be positive")
+    if seconds > LONGEST.total_seconds():
+        raise TimelineFull  # before a number that no column holds
+    member = lock_member(member_id)
+    entitlement = Entitlement.objects.create(
+        member=member,
+        tier=tier,
+        rank=tier.rank,
+        discount_bp=tier.discount_bp,
+        seconds=seconds,
+        source=EntitlementSource.GRANT,
+        actor=actor,
+        reason=reason,
+        created_at=now,
+    )
+    rebuild(member, now=now)
+    return entitlement
+
+
+def revoke(
+    member: Member, entitlement: Entitlement, seconds: int, *, now: datetime
+) -> int:
+    """Take unused seconds back from a locked member; returns how many were taken.
+
+    Never more than is left, so the history stays true.
+    """
+    entitlement.refresh_from_db(fields=["revoked_seconds"])
+    taken = min(max(0, seconds), time_left(member, now=now).get(entitlement.pk, 0))
+    if taken:
+        entitlement.revoked_seconds += taken
+        entitlement.save(update_fields=["revoked_seconds"])
+        rebuild(member, now=now)
+    return taken
+
+
+def restore(
+    member: Member, entitlement: Entitlement, seconds: int, *, now: datetime
+) -> None:
+    """Return revoked seconds to a locked member, from now on (R20)."""
+    entitlement.refresh_from_db(fields=["revoked_seconds"])
+    entitlement.revoked_seconds -= seconds
+    entitlement.save(update_fields=["revoked_seconds"])
+    rebuild(member, now=now)
+
+
+@transaction.atomic(durable=True)
+def pause(
+    member_id: int, *, now: datetime, actor: Member | None = None, reason: str = ""
+) -> bool:
+    """Stop the member's clock; False when it stands already (D21)."""
+    member = lock_member(member_id)
+    if member.pauses.filter(ends_at__isnull=True).exists():
+        return False
+    Pause.objects.create(
+        member=member, starts_at=whole_second(now), actor=actor, reason=reason
+    )
+    rebuild(member, now=now, paused=True)
+    return True
+
+
+@transaction.atomic(durable=True)
+def resume(member_id: int, *, now: datetime) -> bool:
+    """Let the clock run again; False when no pause is open."""
+    member = lock_member(member_id)
+    opened = member.pauses.filter(ends_at__isnull=True).first()
+    if opened is None:
+        return False
+    opened.ends_at = max(whole_second(now), opened.starts_at)
+    opened.save(update_fields=["ends_at"])
+    rebuild(member, now=now, paused=False)
+    return True

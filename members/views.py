@@ -1,0 +1,84 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.contrib.auth import logout as end_session
+from django.http import HttpResponse
+from django.shortcuts import render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from kameng.http import SeeOther, ShopRequest, member_of
+from members import phone_step
+from members.models import Purpose
+from members.phone_step import Step
+
+
+def _next(request: ShopRequest, fallback: str) -> str:
+    """Where to go afterwards: a path of this very site or the fallback (security 28).
+
+    The value is used as it came; decoding it once more would let ``/%09/evil`` out.
+    """
+    wish = request.POST.get("next") or request.GET.get("next", "")
+    here = {request.get_host()}
+    if wish.startswith("/") and url_has_allowed_host_and_scheme(
+        wish, here, require_https=request.is_secure()
+    ):
+        return wish
+    return resolve_url(fallback)
+
+
+def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
+    context: dict[str, Any] = {
+        **step.context,
+        "errors": [asdict(error) for error in step.errors],
+        "form": {"code": code},
+        "next": request.POST.get("next") or request.GET.get("next", ""),
+        "here": "login",
+    }
+    fragment = "#phone" if request.htmx and not request.htmx.boosted else ""
+    response = render(
+        request, f"members/login.html{fragment}", context, status=step.status
+    )
+    if step.retry_after is not None:
+        response["Retry-After"] = str(step.retry_after)
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters("phone", "code")
+def login(request: ShopRequest) -> HttpResponse:
+    if member_of(request) is not None:
+        return SeeOther(_next(request, "account"))
+    if request.method != "POST":
+        return _page(request, Step(phone_step.entry()))
+    code = request.POST.get("code", "")[:16]
+    step = phone_step.check(
+        request, request.POST.get("phone", ""), code, Purpose.LOGIN, now=request.now
+    )
+    if step.member is None:
+        return _page(request, step, code)
+    return SeeOther(_next(request, "account"))
+
+
+@require_POST
+@sensitive_post_parameters("phone", "code")
+def login_code(request: ShopRequest) -> HttpResponse:
+    phone = request.POST.get("phone", "")
+    return _page(
+        request, phone_step.send(request, phone, Purpose.LOGIN, now=request.now)
+    )
+
+
+@require_POST
+def logout(request: ShopRequest) -> HttpResponse:
+    """End the session here and on the server; the language cookie stays."""
+    where = _next(request, "home")
+    end_session(request)
+    response = SeeOther(where)
+    response["Clear-Site-Data"] = '"cache", "storage"'
+    return response

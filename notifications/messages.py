@@ -1,0 +1,299 @@
+"""Messages to members: queued with their cause, delivered through the outbox.
+
+A domain function calls ``queue`` in its own transaction. The row it writes is the log
+of what the member was told; the outbox delivers it, re-checking first that it is still
+true. An SMS is accepted by a provider at most twice (R22). One-time codes never pass
+here: they are sent once, by ``sms.send_code``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
+
+from notifications import outbox, sms, texts
+from notifications.models import Notification
+from notifications.sms import Result, SendResult
+
+Channel = Notification.Channel
+State = Notification.State
+
+UNKNOWN_PAUSE = 1800
+"""Seconds before an SMS that may have gone out is sent a second and last time: long
+enough to outlive most outages of a provider."""
+ALARM_PAUSE = 1800
+"""Seconds before trying again what a person has to repair first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to be told.
+
+    key         makes a repeat harmless, e.g. ``activated:{order}:sms``
+    params      raw values as ``notifications.texts`` describes them; never a phone
+    due_at      not before; the caller has minded the quiet hours
+    expires_at  not after; an SMS that could not go out until then is dropped
+    """
+
+    key: str
+    member_id: int
+    kind: str
+    channel: Notification.Channel
+    due_at: datetime
+    params: Mapping[str, str | int | datetime] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+class StillTrue(Protocol):
+    def __call__(
+        self, member_id: int, params: texts.Params, *, now: datetime
+    ) -> bool: ...
+
+
+_still_true: dict[str, StillTrue] = {}
+
+
+def still_true[F: StillTrue](kind: str) -> Callable[[F], F]:
+    """Register the check that messages of ``kind`` must pass when they are sent.
+
+    It says whether the message is still worth telling, e.g. that the end it names is
+    still the end (E6). It may raise ``outbox.TryLater`` to let quiet hours pass.
+    """
+
+    def register(check: F) -> F:
+        _still_true[kind] = check
+        return check
+
+    return register
+
+
+def queue(*messages: Message, now: datetime) -> None:
+    """Write messages and their outbox rows in the caller's transaction.
+
+    At most two statements, however many messages; a repeated key is ignored (K23). A
+    message on the site that is due is there at once and needs no worker.
+    """
+    for message in messages:
+        if message.kind not in texts.KINDS:
+            raise ValueError(f"no text for {message.kind!r}")
+    rows = [_row(message, now) for message in messages]
+    to_deliver = [
+        outbox.Entry(
+            key=f"notification:{message.key}",
+            kind=message.channel,
+            payload={"notification": message.key},
+            due_at=message.due_at,
+        )
+        for message in messages
+        if not _is_there_at_once(message, now)
+    ]
+    with transaction.atomic(
+        savepoint=False
+    ):  # both or neither, also without a caller's
+        Notification.objects.bulk_create(rows, ignore_conflicts=True)
+        if to_deliver:
+            outbox.add_all(to_deliver)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message on the site, in the reader's language."""
+
+    id: int
+    kind: str
+    title: str
+    body: str
+    created_at: datetime
+    read: bool
+
+
+def unread_for(member_id: int, *, now: datetime, limit: int = 10) -> list[Notice]:
+    """What the popup and the bell show: unread and not out of date, newest first."""
+    rows = _on_site(member_id, now).filter(read_at=None)
+    return [_notice(row, now) for row in rows[:limit]]
+
+
+def history_for(member_id: int, *, now: datetime, limit: int = 50) -> list[Notice]:
+    """Read and unread messages on the site, newest first."""
+    return [_notice(row, now) for row in _on_site(member_id, now)[:limit]]
+
+
+def mark_read(member_id: int, *, now: datetime) -> int:
+    return _on_site(member_id, now).filter(read_at=None).update(read_at=now)
+
+
+def dismiss(notification_id: int, member_id: int, *, now: datetime) -> bool:
+    """Close one message on the site; False when there is none of hers to close."""
+    closed = Notification.objects.filter(
+        pk=notification_id,
+        member_id=member_id,
+        channel=Channel.SITE,
+        dismissed_at=None,
+    ).update(dismissed_at=now, read_at=Coalesce("read_at", now))
+    return closed == 1
+
+
+@outbox.handler(Channel.SITE)
+def deliver_on_site(payload: outbox.Payload, *, now: datetime) -> None:
+    """Show a message whose time has come, if it is still true."""
+    message = Notification.objects.get(key=payload["notification"])
+    if message.state == State.QUEUED:
+        worth_it = _is_worth_telling(message, now)
+        Notification.objects.filter(pk=message.pk, state=State.QUEUED).update(
+            state=State.SENT if worth_it else State.SKIPPED,
+            sent_at=now if worth_it else None,
+        )
+
+
+def _fail(payload: outbox.Payload, reason: str) -> None:
+    """Record that the outbox gave up; what may have gone out stays ``unknown``."""
+    Notification.objects.filter(
+        key=payload["notification"], state__in=(State.QUEUED, State.SENDING)
+    ).update(state=State.FAILED, code=reason[:80])
+
+
+@outbox.handler(Channel.SMS, on_dead=_fail)
+def deliver_by_sms(payload: outbox.Payload, *, now: datetime) -> None:
+    """Claim, send, record: a crash between any two steps leaves at most two sends.
+
+    A message found in ``sending`` belonged to a worker that died (the outbox hands a
+    row out twice only then), so it may have gone out and counts as sent once.
+    """
+    message = Notification.objects.select_related("member").get(
+        key=payload["notification"]
+    )
+    if message.state in (State.SENT, State.SKIPPED):
+        return
+    if message.sends >= Notification.MAX_SENDS:
+        Notification.objects.filter(pk=message.pk, state=State.SENDING).update(
+            state=State.UNKNOWN
+        )
+        return
+    phone = message.member.phone
+    if not phone or not _is_worth_telling(message, now):
+        Notification.objects.filter(pk=message.pk, state=message.state).update(
+            state=State.SKIPPED
+        )
+        return
+    text = sms.compose(
+        phone,
+        message.kind,
+        message.params,
+        message_id=f"notification-{message.pk}",
+        now=now,
+    )
+    if _claim(message):
+        _record(message, sms.send(text, now=now), now)
+
+
+def _claim(message: Notification) -> bool:
+    """Count the send before it happens; 0 rows mean that somebody else is at it."""
+    claimed = Notification.objects.filter(
+        pk=message.pk,
+        state=message.state,
+        tries=message.tries,
+        sends__lt=Notification.MAX_SENDS,
+    ).update(state=State.SENDING, tries=F("tries") + 1, sends=F("sends") + 1)
+    message.tries += claimed
+    message.sends += claimed
+    return claimed == 1
+
+
+def _record(message: Notification, outcome: SendResult, now: datetime) -> None:
+    """Write what became of a claimed message; raises ``TryLater`` where that helps."""
+    if outcome.result is Result.SENT:
+        _write(message, State.SENT, outcome, sent_at=now)
+        return
+    if outcome.result is Result.UNKNOWN:
+        _write(message, State.UNKNOWN, outcome)
+        if message.sends < Notification.MAX_SENDS:
+            raise outbox.TryLater(UNKNOWN_PAUSE, outcome.code)
+        return
+    # The provider took nothing, so this call does not count as a send.
+    message.sends -= 1
+    if outcome.result is Result.BAD_NUMBER:
+        _write(message, State.FAILED, outcome)
+        return
+    _write(message, State.UNKNOWN if message.sends else State.QUEUED, outcome)
+    alarm = outcome.result is Result.OPERATOR_ALARM
+    raise outbox.TryLater(ALARM_PAUSE if alarm else None, outcome.code)
+
+
+def _write(
+    message: Notification,
+    state: Notification.State,
+    outcome: SendResult,
+    sent_at: datetime | None = None,
+) -> None:
+    Notification.objects.filter(
+        pk=message.pk, state=State.SENDING, tries=message.tries
+    ).update(
+        state=state,
+        sends=message.sends,
+        provider=outcome.provider,
+        provider_id=outcome.provider_id,
+        code=outcome.code,
+        sent_at=sent_at,
+    )
+
+
+def _is_worth_telling(message: Notification, now: datetime) -> bool:
+    if message.expires_at and message.expires_at <= now:
+        return False
+    check = _still_true.get(message.kind)
+    try:
+        return check is None or check(message.member_id, message.params, now=now)
+    except outbox.TryLater as wait:  # quiet hours: no trouble of the provider's
+        raise outbox.NotYet(wait.after_seconds, wait.reason) from None
+
+
+def _is_there_at_once(message: Message, now: datetime) -> bool:
+    return message.channel == Channel.SITE and message.due_at <= now
+
+
+def _row(message: Message, now: datetime) -> Notification:
+    at_once = _is_there_at_once(message, now)
+    return Notification(
+        key=message.key,
+        member_id=message.member_id,
+        kind=message.kind,
+        channel=message.channel,
+        params=_storable(message.params),
+        state=State.SENT if at_once else State.QUEUED,
+        due_at=message.due_at,
+        expires_at=message.expires_at,
+        created_at=now,
+        sent_at=now if at_once else None,
+    )
+
+
+def _storable(params: Mapping[str, str | int | datetime]) -> dict[str, str | int]:
+    return {
+        name: value.astimezone(UTC).isoformat()
+        if isinstance(value, datetime)
+        else value
+        for name, value in params.items()
+    }
+
+
+def _on_site(member_id: int, now: datetime) -> QuerySet[Notification]:
+    return Notification.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=now),
+        member_id=member_id,
+        channel=Channel.SITE,
+        state=State.SENT,
+        dismissed_at=None,
+    ).order_by("-due_at", "-id")
+
+
+def _notice(row: Notification, now: datetime) -> Notice:
+    title, body = texts.site(row.kind, row.params, now=now)
+    return Notice(
+        row.pk, row.kind, title, body, row.created_at, read=row.read_at is not None
+    )

@@ -1,0 +1,258 @@
+"""What the choice page shows: the ladder, the exact end, the ways to pay.
+
+Builds finished values for the template; decides nothing about money or rights.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from kameng.http import ShopRequest, member_of
+from members import catalogue, phone_step
+from members.context import standing_of
+from members.models import Plan, TierKind
+from members.standing import Standing, preview
+from orders.pricing import line_fen
+
+FIRST_DAYS = 7
+"""The plan a first-time shopper finds preselected (the shop's rule)."""
+SHORTEST_RENEWAL_DAYS = 7
+"""No auto-renewal below: its notice would precede the purchase (E8)."""
+LAST_CHOICE = "last_choice"
+"""Session key: plan and channel of the last order on this device."""
+
+
+@dataclass(slots=True)
+class Typed:
+    """What came with a form, kept when the page comes back."""
+
+    plan: str = ""
+    channel: str = ""
+    phone: str = ""
+    code: str = ""
+    client_token: str = ""
+    quantity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One line of the error summary; ``field`` is the element's name."""
+
+    field: str
+    message: str
+
+
+@dataclass(slots=True)
+class Page:
+    """Everything that decides one rendering of the choice page."""
+
+    request: ShopRequest
+    kind: str
+    typed: Typed = field(default_factory=Typed)
+    phone_state: Mapping[str, Any] | None = None
+    errors: list[Complaint] = field(default_factory=list)
+    channels: list[dict[str, Any]] = field(default_factory=list)
+    in_wechat: bool = False
+
+    @property
+    def now(self) -> datetime:
+        return self.request.now
+
+    @property
+    def standing(self) -> Standing:
+        return standing_of(self.request)
+
+    def last_choice(self, name: str) -> str:
+        """From the session, without making one for a mere visitor."""
+        kept = self.request.session.get(LAST_CHOICE) or {}
+        return str(kept.get(name, ""))
+
+    def selected_plan(self) -> Plan | None:
+        """Typed, else asked for in the address, else the last bought, else the rule."""
+        on_sale = catalogue.current().on_sale(self.kind)
+        wishes = (
+            self.typed.plan,
+            self.request.GET.get("plan", ""),
+            self.last_choice("plan"),
+        )
+        for slug in wishes:
+            for plan in on_sale:
+                if plan.slug == slug:
+                    return plan
+        if self.kind == TierKind.TEMPORARY:
+            for plan in on_sale:
+                if plan.days == FIRST_DAYS:
+                    return plan
+        return on_sale[0] if on_sale else None
+
+    def is_first_time(self) -> bool:
+        member = member_of(self.request)
+        return not self.last_choice("plan") and (
+            member is None or member.timeline_at is None
+        )
+
+
+def context(page: Page) -> dict[str, Any]:
+    plan = page.selected_plan()
+    ladder = stubs(page)
+    return {
+        "here": "membership",
+        "kind": page.kind,
+        "plans": ladder,
+        **summary_context(page, plan),
+        "recommendation": _first_recommendation(page, ladder),
+        "benefits": benefit_rows(),
+        "ladder_version": ladder_version(),
+        **phone_context(page),
+        "channels": page.channels,
+        "in_wechat": page.in_wechat,
+        "client_token": page.typed.client_token or secrets.token_urlsafe(18),
+        "errors": page.errors,
+        "renewal": None,
+    }
+
+
+def summary_context(page: Page, plan: Plan | None) -> dict[str, Any]:
+    """What the fragment ``#summary`` needs."""
+    return {
+        "selected": _stub(page, plan, plan) if plan else None,
+        "summary": summary(page, plan) if plan else None,
+    }
+
+
+def phone_context(page: Page) -> dict[str, Any]:
+    """What the fragment ``#phone`` needs."""
+    step = page.phone_state or phone_step.entry(member_of(page.request))
+    return {**step, "kind": page.kind, "errors": page.errors, "form": page.typed}
+
+
+def stubs(page: Page) -> list[dict[str, Any]]:
+    """The ladder of one kind as it stands on the home page and in the centre."""
+    plan = page.selected_plan()
+    return [_stub(page, each, plan) for each in _shown_plans(page)]
+
+
+def ladder_version() -> int:
+    return catalogue.current().version
+
+
+def _shown_plans(page: Page) -> list[Plan]:
+    """Plans of the tiers on sale; a plan sold off stays, marked as such."""
+    plans = catalogue.current().of_kind(page.kind)
+    return [plan for plan in plans if plan.tier.enabled]
+
+
+def _stub(page: Page, plan: Plan, selected: Plan | None) -> dict[str, Any]:
+    shop = catalogue.current()
+    saved = shop.saving(plan, at=page.now) if plan.enabled else None
+    promoted = plan.promotion_runs(at=page.now)
+    first = page.is_first_time() and plan.days == FIRST_DAYS
+    return {
+        "slug": plan.slug,
+        "days": plan.days,
+        "name": plan_name(plan),
+        "price_fen": plan.price_at(page.now),
+        "was_fen": plan.price_fen if promoted else None,
+        "promo_ends_at": plan.promo_ends_at if promoted else None,
+        "saving_fen": saved.fen if saved else None,
+        "saving_by_day": saved.by_day if saved else False,
+        "tie": shop.tie(plan, at=page.now) if plan.enabled else None,
+        "tag": _("首次推荐") if first and plan.tier.kind == TierKind.TEMPORARY else "",
+        "never_renews": plan.days < SHORTEST_RENEWAL_DAYS,
+        "selected": selected is not None and plan.pk == selected.pk,
+        "sold_off": not plan.enabled,
+    }
+
+
+def _first_recommendation(
+    page: Page, ladder: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Neutral words for a first purchase, while the rule's plan is the chosen one."""
+    if page.kind != TierKind.TEMPORARY or not page.is_first_time():
+        return None
+    sold = [stub for stub in ladder if not stub["sold_off"]]
+    first = next((stub for stub in sold if stub["days"] == FIRST_DAYS), None)
+    shortest = min((stub["days"] for stub in sold), default=FIRST_DAYS)
+    if first is None or shortest >= FIRST_DAYS:
+        return None
+    return {"first": True, "plan": first, "shortest_days": shortest}
+
+
+def plan_name(plan: Plan) -> str:
+    if get_language() == "en":
+        return f"{plan.tier.name_en or plan.tier.name}, {plan.days} d"
+    return str(plan)
+
+
+def summary(page: Page, plan: Plan) -> dict[str, Any]:
+    """The panel beside the button: total and the exact end, merged time included."""
+    quantity = max(1, page.typed.quantity)
+    held = page.standing
+    price_fen = line_fen(plan.price_at(page.now), quantity, 10_000)
+    effect = preview(held, plan, quantity=quantity)
+    if effect is None:
+        return {"quantity": quantity, "price_fen": price_fen, "stands_still": True}
+    running = held.tier
+    other = running if running and running.pk != plan.tier_id else None
+    return {
+        "quantity": quantity,
+        "price_fen": price_fen,
+        "ends_at": effect.ends_at if effect.waits and other else effect.paid_until,
+        "merged_seconds": effect.merged_seconds or None,
+        "waits_until": effect.starts_at if effect.waits and other else None,
+        "waits_for": catalogue.tier_name(other) if other else "",
+        "paused_seconds": effect.merged_seconds if other and not effect.waits else None,
+        "paused_name": catalogue.tier_name(other) if other else "",
+        "better_bp": held.discount_bp
+        if other and held.discount_bp < plan.tier.discount_bp
+        else None,
+        "better_name": catalogue.tier_name(other) if other else "",
+        "other_name": catalogue.tier_name(plan.tier),
+        "other_bp": plan.tier.discount_bp,
+    }
+
+
+def benefit_rows() -> list[dict[str, Any]]:
+    english = get_language() == "en"
+    rows = []
+    for row in catalogue.current().benefits:
+        label = row.benefit.label_en if english else ""
+        rows.append(
+            {
+                "label": label or row.benefit.label,
+                **{
+                    kind.replace("-", "_"): _detail(row.details.get(kind), english)
+                    for kind in catalogue.KINDS
+                },
+            }
+        )
+    return rows
+
+
+def _detail(given: Any, english: bool) -> str:
+    """The tier's words for a benefit, a tick where it has none, empty without it."""
+    if given is None:
+        return ""
+    words = (given.detail_en if english else "") or given.detail
+    return words or "✓"
+
+
+def entry(page: Page) -> dict[str, Any]:
+    """One of the two doors of the member centre."""
+    ladder = stubs(page)
+    sold = [stub for stub in ladder if not stub["sold_off"]]
+    plans = catalogue.current().on_sale(page.kind)
+    return {
+        "kind": page.kind,
+        "from_fen": min((stub["price_fen"] for stub in sold), default=None),
+        "discount_bp": min((plan.tier.discount_bp for plan in plans), default=10_000),
+        "promo": any(stub["promo_ends_at"] for stub in sold),
+        "plans": ladder,
+    }

@@ -1,0 +1,39 @@
+"""The unhappy ends of an order: cancelled by the shopper, expired by the clock.
+
+Both are compare-and-swap under the order's lock, so money that arrives at the same
+moment wins (G3, G4).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from django.db.models import F
+
+from orders.models import Order, OrderEvent, Status
+
+
+class Closing(StrEnum):
+    DONE = "done"
+    PAID = "paid"  # the way back is a refund
+    CLOSED = "closed"  # it was over already
+
+
+def lock_order(order_id: int) -> Order:
+    """Take the order's row lock, the first in the order order → member → card keys."""
+    return Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+
+
+def close_locked(order: Order, status: Status, *, now: datetime) -> Closing:
+    """Move a locked pending order to ``cancelled`` or ``expired``; nothing else moves."""
+    if order.status == Status.PAID:
+        return Closing.PAID
+    moved = Order.objects.filter(pk=order.pk, status=Status.PENDING).update(
+        status=status, version=F("version") + 1
+    )
+    if not moved:
+        return Closing.CLOSED
+    OrderEvent.objects.create(order=order, at=now, kind=status.value)
+    order.status = status
+    return Closing.DONE

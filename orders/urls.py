@@ -1,0 +1,16 @@
+from django.urls import path, re_path
+
+from orders import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("membership/", views.membership, name="membership"),
+    re_path(
+        r"^membership/(?P<kind>temporary|long-term)/$",
+        views.membership_kind,
+        name="membership-kind",
+    ),
+    path("checkout/", views.checkout, name="checkout"),
+    path("checkout/code/", views.send_code, name="checkout-code"),
+    path("checkout/summary/", views.summary, name="checkout-summary"),
+]

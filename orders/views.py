@@ -1,0 +1,302 @@
+"""From choosing to an order: the choice page and what its one form does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from kameng.http import SeeOther, ShopRequest, member_of
+from kameng.templatetags.shop import yuan
+from members import addresses, catalogue, phone_step, phones, rules
+from members.context import standing_facts
+from members.models import Member, Purpose, TierKind
+from orders import checkout as placing
+from orders import choice
+from orders.choice import Complaint, Page, Typed
+from orders.models import Order
+from payments import attempts, channels
+from payments.attempts import Way
+from payments.channels import Device
+from payments.models import Attempt
+
+
+@require_GET
+def home(request: ShopRequest) -> HttpResponse:
+    """The ladder at once; cached whole for visitors without a session."""
+    temporary = choice.stubs(Page(request, TierKind.TEMPORARY))
+    sold = [stub for stub in temporary if not stub["sold_off"]]
+    promoted = [stub for stub in sold if stub["promo_ends_at"]]
+    context = {
+        "plans": temporary,
+        "from_plan": min(sold, key=lambda stub: stub["price_fen"], default=None),
+        "long_term": choice.stubs(Page(request, TierKind.LONG_TERM)),
+        "campaign": promoted[0] if promoted else None,
+        "membership": standing_facts(request),
+    }
+    return render(request, "home.html", context)
+
+
+@require_GET
+def membership(request: ShopRequest) -> HttpResponse:
+    """Two entries, temporary and long-term, with the perks side by side."""
+    context = {
+        "here": "membership",
+        "entries": [choice.entry(Page(request, kind)) for kind in catalogue.KINDS],
+        "benefits": choice.benefit_rows(),
+        "ladder_version": choice.ladder_version(),
+        "membership": standing_facts(request),
+        "recommendation": None,
+    }
+    return render(request, "members/membership.html", context)
+
+
+@require_GET
+def membership_kind(request: ShopRequest, kind: str) -> HttpResponse:
+    page = _with_channels(Page(request, kind))
+    return render(request, "members/choice.html", choice.context(page))
+
+
+def _with_channels(page: Page) -> Page:
+    """The payment chooser for the device that asks."""
+    here = device(page.request)
+    wanted = page.typed.channel or page.last_choice("channel")
+    chosen = channels.default_channel(here, wanted)
+    page.in_wechat = here == Device.WECHAT
+    page.channels = [
+        {
+            "code": offer.code,
+            "label": str(offer.channel.label),
+            "hint": "",
+            "available": offer.usable,
+            "reason": "" if offer.usable else _reason(offer.code, here),
+            "selected": offer.code == chosen,
+        }
+        for offer in channels.offers(here)
+    ]
+    return page
+
+
+def device(request: ShopRequest) -> Device:
+    return channels.device_of(request.headers.get("User-Agent", ""))
+
+
+def _reason(code: str, here: Device) -> str:
+    if code == "alipay" and here == Device.WECHAT:
+        return _("微信里打不开支付宝。点右上角「…」，选「在浏览器打开」")
+    return _("这里用不了，请在浏览器打开")
+
+
+@require_GET
+def summary(request: ShopRequest) -> HttpResponse:
+    """The fragment beside the button when another plan is picked."""
+    plan = catalogue.current().plan(request.GET.get("plan", ""))
+    if plan is None or not (plan.enabled and plan.tier.enabled):
+        raise Http404
+    page = Page(request, plan.tier.kind)
+    return render(
+        request, "members/choice.html#summary", choice.summary_context(page, plan)
+    )
+
+
+def _typed(request: ShopRequest) -> Typed:
+    """The form as it came, cut to sane lengths; shape is judged where it is used."""
+    post = request.POST
+    quantity = post.get("quantity", "1")
+    return Typed(
+        plan=post.get("plan", "")[:40],
+        channel=post.get("channel", "")[:16],
+        phone=post.get("phone", "")[:64],
+        code=post.get("code", "")[:16],
+        client_token=post.get("client_token", "")[:64],
+        quantity=int(quantity) if placing.QUANTITY.fullmatch(quantity) else 0,
+    )
+
+
+def _page(request: ShopRequest) -> Page:
+    """The choice page that a posted form belongs to."""
+    typed = _typed(request)
+    plan = catalogue.current().plan(typed.plan)
+    kind = plan.tier.kind if plan else request.POST.get("kind", "")
+    return Page(
+        request,
+        kind if kind in catalogue.KINDS else TierKind.TEMPORARY.value,
+        typed=typed,
+    )
+
+
+def _again(page: Page, status: int, *, retry_after: int | None = None) -> HttpResponse:
+    """The page once more with everything typed; the fragment for htmx."""
+    fragment = page.request.htmx and not page.request.htmx.boosted
+    name = "members/choice.html#phone" if fragment else "members/choice.html"
+    context = choice.context(_with_channels(page))
+    if fragment and page.request.htmx.target != "phone":
+        name = "members/choice.html"
+    response = render(page.request, name, context, status=status)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+@require_POST
+def send_code(request: ShopRequest) -> HttpResponse:
+    """Send a code for the phone of the checkout form; nothing typed is lost."""
+    page = _page(request)
+    if member_of(request):
+        return _again(page, 200)
+    step = phone_step.send(request, page.typed.phone, Purpose.CHECKOUT, now=request.now)
+    page.typed.code = ""
+    page.phone_state = step.context
+    page.errors = [Complaint(e.field, e.message) for e in step.errors]
+    return _again(page, step.status, retry_after=step.retry_after)
+
+
+@require_POST
+def checkout(request: ShopRequest) -> HttpResponse:
+    """Place the order and hand over to the wallet; 303 to the pay page.
+
+    A double click finds the first order by its token before the code is judged (A2).
+    """
+    page = _page(request)
+    member = member_of(request)
+    repeated = _placed_before(page, member)
+    if repeated is not None:
+        return SeeOther(reverse("order-pay", args=[repeated.no]))
+    if complaint := _shape(page):
+        page.errors = [complaint]
+        return _again(page, 422)
+    if member is None:
+        step = phone_step.check(
+            request,
+            page.typed.phone,
+            page.typed.code,
+            Purpose.CHECKOUT,
+            now=request.now,
+        )
+        if step.member is None:
+            page.phone_state = step.context
+            page.errors = [Complaint(e.field, e.message) for e in step.errors]
+            return _again(page, step.status, retry_after=step.retry_after)
+        member = step.member
+    return _place(page, member)
+
+
+def _placed_before(page: Page, member: Member | None) -> Order | None:
+    phone = None
+    if member is None:
+        try:
+            phone = phones.parse(page.typed.phone)
+        except phones.BadPhone:
+            return None
+    return placing.placed_before(
+        page.typed.client_token,
+        member_id=member.pk if member else None,
+        phone=phone,
+    )
+
+
+def _shape(page: Page) -> Complaint | None:
+    """What is wrong with the form itself, before a code is spent on it."""
+    typed = page.typed
+    plan = catalogue.current().plan(typed.plan)
+    if plan is None or not (plan.enabled and plan.tier.enabled):
+        catalogue.forget()
+        return Complaint("plan", _("这个套餐现在不卖了，请换一个"))
+    if not 1 <= typed.quantity <= placing.QUANTITY_MAX:
+        return Complaint("plan", _("数量要在 1 到 12 之间"))
+    if not placing.CLIENT_TOKEN.fullmatch(typed.client_token):
+        typed.client_token = ""
+        return Complaint("plan", _("页面过期了，请再点一次"))
+    if not placing.SHOWN_FEN.fullmatch(page.request.POST.get("shown_fen", "")):
+        return Complaint("plan", _("页面过期了，请再点一次"))
+    here = device(page.request)
+    if channels.product_for(typed.channel, here) is None:
+        return Complaint("channel", _("请选一种付款方式"))
+    return None
+
+
+def _place(page: Page, member: Member) -> HttpResponse:
+    request, typed = page.request, page.typed
+    way = way_for(request, typed.channel)
+    assert way is not None
+    first: list[Attempt] = []
+    try:
+        placed = placing.place_order(
+            member_id=member.pk,
+            plan_slug=typed.plan,
+            quantity=typed.quantity,
+            shown_fen=int(request.POST["shown_fen"]),
+            client_token=typed.client_token,
+            address_digest=addresses.client_of(request).address_digest,
+            now=request.now,
+            attach=lambda order: first.append(
+                attempts.create_locked(order, way, now=request.now)
+            ),
+        )
+    except placing.NotPlaced as refusal:
+        return _refused(page, refusal)
+    for attempt in first:
+        attempts.start(attempt, now=request.now)
+    request.session[choice.LAST_CHOICE] = {"plan": typed.plan, "channel": typed.channel}
+    return SeeOther(reverse("order-pay", args=[placed.order.no]))
+
+
+def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
+    """A refusal in words; the member that a right code signed in stays signed in."""
+    catalogue.forget()
+    page.typed.client_token = ""
+    page.typed.code = ""
+    match refusal:
+        case placing.PriceChanged(price_fen=price):
+            words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))
+            page.errors = [Complaint("plan", words)]
+            return _again(page, 422)
+        case placing.TooManyOpen(orders=orders):
+            return render(
+                page.request,
+                "orders/too_many.html",
+                {"orders": order_rows(orders, now=page.now)},
+                status=409,
+            )
+        case placing.TooManyFromAddress():
+            page.errors = [
+                Complaint("plan", _("这里未付款的订单太多了，付掉或过一会儿再来"))
+            ]
+            return _again(page, 429, retry_after=rules.current().hold_seconds)
+    page.errors = [Complaint("plan", _("这个套餐现在不卖了，请换一个"))]
+    return _again(page, 422)
+
+
+def order_rows(orders: Sequence[Order], *, now: datetime) -> list[dict[str, Any]]:
+    """Orders as lines of a list."""
+    return [
+        {
+            "no": order.no,
+            "title": order.title,
+            "amount_fen": order.amount_fen,
+            "placed_at": order.placed_at,
+            "expires_at": order.expires_at,
+            "status": order.status_at(now),
+            "open": order.is_open(at=now),
+        }
+        for order in orders
+    ]
+
+
+def way_for(request: ShopRequest, channel: str, product: str = "") -> Way | None:
+    """How to pay by this channel on this device; None where it cannot serve."""
+    chosen = channels.product_for(channel, device(request), product)
+    if chosen is None:
+        return None
+    return Way(
+        gateway=channels.CHANNELS[channel].gateway,
+        channel=channel,
+        product=chosen,
+        payer_ip=addresses.client_of(request).address or None,
+    )

@@ -1,0 +1,216 @@
+"""The console's payments: attempts, refunds, the gateways' messages, open cases."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from kameng.admin_site import Reporting, Tile
+from kameng.logs import mask
+from kameng.lookups import LookupAdmin, chip
+from kameng.templatetags.shop import yuan
+from payments import cases
+from payments.models import Attempt, AttemptState, GatewayEvent, Refund, RefundState
+from payments.order_story import channel_label, gateway_label
+
+ATTEMPT_LOOKS = {
+    AttemptState.PAID: ("ok", "✓"),
+    AttemptState.UNKNOWN: ("warn", "?"),
+    AttemptState.OPEN: ("warn", "…"),
+    AttemptState.CREATED: ("warn", "…"),
+    AttemptState.FAILED: ("danger", "×"),
+    AttemptState.CLOSED: ("", "–"),
+}
+REFUND_LOOKS = {
+    RefundState.SUCCESS: ("ok", "✓"),
+    RefundState.FAILED: ("danger", "×"),
+    RefundState.REQUESTED: ("warn", "…"),
+    RefundState.PROCESSING: ("warn", "…"),
+}
+
+
+class CaseFilter(admin.SimpleListFilter):
+    """Everything, or what waits for a person."""
+
+    title = gettext_lazy("待处理")
+    parameter_name = "case"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin
+    ) -> list[tuple[str, str]]:
+        return [("open", _("待处理"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() != "open":
+            return queryset
+        waiting = (
+            cases.unallocated() if queryset.model is Attempt else cases.open_events()
+        )
+        return queryset.filter(pk__in=waiting.values("pk"))
+
+
+@admin.register(Attempt)
+class AttemptAdmin(Reporting, LookupAdmin):
+    lookups = ("case",)
+    list_filter = (CaseFilter,)
+    list_select_related = ("order",)
+    list_display = (
+        "out_trade_no",
+        "channel_name",
+        "amount",
+        "received",
+        "condition",
+        "created_at",
+    )
+    fields = (
+        "order",
+        "channel_name",
+        "product",
+        "out_trade_no",
+        "txn_id",
+        "condition",
+        "amount",
+        "received",
+        "paid_at",
+        "reserved",
+        "created_at",
+        "queried_at",
+        "next_query_at",
+        "trouble",
+    )
+
+    def tiles(self, request: HttpRequest) -> list[Tile]:
+        listing = reverse("admin:payments_attempt_changelist")
+        return [
+            Tile(
+                _("没有入账的钱"),
+                cases.unallocated().count(),
+                f"{listing}?case=open",
+                is_case=True,
+            )
+        ]
+
+    @admin.display(description=gettext_lazy("渠道"))
+    def channel_name(self, attempt: Attempt) -> str:
+        return channel_label(attempt)
+
+    @admin.display(description=gettext_lazy("金额"))
+    def amount(self, attempt: Attempt) -> str:
+        return yuan(attempt.amount_fen)
+
+    @admin.display(description=gettext_lazy("实收"))
+    def received(self, attempt: Attempt) -> str:
+        if attempt.paid_fen is None:
+            return "–"
+        other = "" if attempt.paid_currency == "CNY" else f" {attempt.paid_currency}"
+        return f"{yuan(attempt.paid_fen)}{other}"
+
+    @admin.display(description=gettext_lazy("已占用退款"))
+    def reserved(self, attempt: Attempt) -> str:
+        return yuan(attempt.refund_reserved_fen)
+
+    @admin.display(description=gettext_lazy("状态"))
+    def condition(self, attempt: Attempt) -> SafeString:
+        state = AttemptState(attempt.state)
+        return chip(state.label, *ATTEMPT_LOOKS[state])
+
+    @admin.display(description=gettext_lazy("最近错误"))
+    def trouble(self, attempt: Attempt) -> str:
+        return mask(attempt.last_error) or "–"
+
+
+@admin.register(Refund)
+class RefundAdmin(LookupAdmin):
+    list_select_related = ("attempt",)
+    list_display = ("out_refund_no", "amount", "reason", "condition", "created_at")
+    fields = (
+        "attempt",
+        "out_refund_no",
+        "gateway_refund_id",
+        "amount",
+        "reason",
+        "condition",
+        "revoked_seconds",
+        "created_at",
+        "finished_at",
+        "trouble",
+    )
+
+    @admin.display(description=gettext_lazy("金额"))
+    def amount(self, refund: Refund) -> str:
+        return yuan(refund.amount_fen)
+
+    @admin.display(description=gettext_lazy("状态"))
+    def condition(self, refund: Refund) -> SafeString:
+        state = RefundState(refund.state)
+        return chip(state.label, *REFUND_LOOKS[state])
+
+    @admin.display(description=gettext_lazy("最近错误"))
+    def trouble(self, refund: Refund) -> str:
+        return mask(refund.last_error) or "–"
+
+
+@admin.register(GatewayEvent)
+class GatewayEventAdmin(Reporting, LookupAdmin):
+    lookups = ("case",)
+    list_filter = (CaseFilter,)
+    list_display = (
+        "created_at",
+        "gateway_name",
+        "kind",
+        "number",
+        "amount",
+        "result",
+    )
+    fields = (
+        "created_at",
+        "gateway_name",
+        "kind",
+        "number",
+        "txn_id",
+        "amount",
+        "attempt",
+        "result",
+        "resolved_at",
+        "message",
+    )
+
+    def tiles(self, request: HttpRequest) -> list[Tile]:
+        listing = reverse("admin:payments_gatewayevent_changelist")
+        return [
+            Tile(
+                _("对不上的网关通知"),
+                cases.open_events().count(),
+                f"{listing}?case=open",
+                is_case=True,
+            )
+        ]
+
+    @admin.display(description=gettext_lazy("网关"))
+    def gateway_name(self, event: GatewayEvent) -> str:
+        return gateway_label(event.gateway)
+
+    @admin.display(description=gettext_lazy("金额"))
+    def amount(self, event: GatewayEvent) -> str:
+        if event.amount_fen is None:
+            return "–"
+        return f"{yuan(event.amount_fen)} {event.currency}"
+
+    @admin.display(description=gettext_lazy("结果"))
+    def result(self, event: GatewayEvent) -> SafeString:
+        waits = event.outcome in cases.OUTCOMES and event.resolved_at is None
+        return chip(event.get_outcome_display(), *(("danger", "!") if waits else ()))
+
+    @admin.display(description=gettext_lazy("内容"))
+    def message(self, event: GatewayEvent) -> SafeString:
+        text = json.dumps(event.content, ensure_ascii=False, indent=2)
+        return format_html("<pre>{}</pre>", mask(text))

@@ -1,0 +1,62 @@
+"""The payment gateways of this shop: which exist, which are on, what is wrong.
+
+A gateway is a folder here and a line in ``GATEWAYS``. It is built once per process,
+since loading keys is slow, and imported only when asked for.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from payments.gateways.contract import Gateway
+
+GATEWAYS = {
+    "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
+    "wechat": "payments.gateways.wechat.gateway.WechatGateway",
+}
+
+
+def get(code: str) -> Gateway | None:
+    """The gateway, or None when it is unknown, switched off or wrongly configured."""
+    return _built(code)[0] if code in GATEWAYS else None
+
+
+def available() -> list[Gateway]:
+    """Every gateway that is on, in the order of ``GATEWAYS``."""
+    return [gateway for code in GATEWAYS if (gateway := get(code)) is not None]
+
+
+def problems(*, now: datetime) -> list[str]:
+    """One line per setting to see to, beginning with its name; for checks and doctor."""
+    lines: list[str] = []
+    for code in GATEWAYS:
+        gateway, broken = _built(code)
+        lines += broken
+        lines += gateway.problems(now=now) if gateway else []
+    return lines
+
+
+@cache
+def _built(code: str) -> tuple[Gateway | None, tuple[str, ...]]:
+    from payments.gateways.reading import BadSettings
+
+    try:
+        gateway = import_string(GATEWAYS[code]).from_settings(settings)
+    except BadSettings as error:
+        return None, error.lines
+    return cast("Gateway | None", gateway), ()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """Build anew after a test has overridden one of our settings."""
+    if setting.startswith(("ALIPAY_", "WECHAT_PAY_")):
+        _built.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,39 @@
+"""Moments as Chinese gateways write them: always UTC+8, whatever the server's zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8))
+
+
+def plain(moment: datetime) -> str:
+    """``2027-03-02 09:23:45`` (Alipay); fractions of a second are cut off."""
+    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def rfc3339(moment: datetime) -> str:
+    """``2027-03-02T09:23:45+08:00`` (WeChat Pay)."""
+    return moment.astimezone(BEIJING).isoformat(timespec="seconds")
+
+
+def parse_plain(text: object) -> datetime | None:
+    """The moment of Alipay's text, with or without fractions; None for anything else."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=BEIJING) if moment.tzinfo is None else None
+
+
+def parse_rfc3339(text: object) -> datetime | None:
+    """The moment of WeChat's text; None for anything else or without an offset."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

@@ -1,0 +1,313 @@
+"""An order's whole story for staff, merged from every table that tells a part of it.
+
+Placed, screened, each attempt, each message of a gateway, activation, refunds, what
+the member was told and what staff did: one list, oldest first, at a fixed number of
+queries. Links of the wallet, addresses and tokens are left out; text is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from kameng.logs import mask
+from kameng.templatetags.shop import duration, moment, yuan
+from members.models import Entitlement
+from notifications.models import Notification
+from orders.models import Order, OrderEvent, Risk
+from payments.channels import CHANNELS
+from payments.models import Attempt, GatewayEvent, Refund
+
+type Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the story.
+
+    part    what it is about: ``order``, ``risk``, ``payment``, ``notice``,
+            ``membership``, ``refund``, ``message`` or ``staff``
+    actor   who did it, in words
+    source  which record tells it, in words
+    step    its place among entries of the same moment
+    """
+
+    at: datetime
+    part: str
+    title: str
+    actor: str
+    source: str
+    facts: Facts = field(default_factory=list)
+    step: int = 0
+
+    @property
+    def label(self) -> str:
+        return str(PARTS[self.part])
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The rows around one order."""
+
+    order: Order
+    attempts: list[Attempt]
+    refunds: list[Refund]
+    events: list[OrderEvent]
+    gateway_events: list[GatewayEvent]
+    messages: list[Notification]
+    entitlement: Entitlement | None
+
+
+PARTS = {
+    "order": gettext_lazy("订单"),
+    "risk": gettext_lazy("风控"),
+    "payment": gettext_lazy("支付"),
+    "notice": gettext_lazy("通知"),
+    "membership": gettext_lazy("开通"),
+    "refund": gettext_lazy("退款"),
+    "message": gettext_lazy("消息"),
+    "staff": gettext_lazy("客服"),
+}
+STEPS = ("placed", "risk", "payment", "notice", "order", *list(PARTS)[4:])
+"""The order of what happens in one moment: being placed comes before all else."""
+
+EVENTS = {
+    # kind: (part, words)
+    "placed": ("order", gettext_lazy("下单")),
+    "cancelled": ("order", gettext_lazy("订单取消")),
+    "expired": ("order", gettext_lazy("订单过期")),
+    "paid": ("order", gettext_lazy("订单已付款")),
+    "activated": ("membership", gettext_lazy("会员开通")),
+    "attempt-failed": ("payment", gettext_lazy("支付失败")),
+    "attempt-unknown": ("payment", gettext_lazy("支付结果不明")),
+    "attempt-closed": ("payment", gettext_lazy("支付关闭")),
+    "refund-requested": ("refund", gettext_lazy("登记退款")),
+    "refunded": ("refund", gettext_lazy("退款到账")),
+    "refund-failed": ("refund", gettext_lazy("退款失败")),
+}
+SHOPPERS = ("placed", "cancelled")
+"""Events that the shopper brings about herself, unless a member of staff is named."""
+
+SOURCES = {
+    "notice": gettext_lazy("异步通知"),
+    "query": gettext_lazy("主动查单"),
+    "close": gettext_lazy("关单"),
+    "manual": gettext_lazy("人工"),
+}
+MESSAGES = {
+    "activated": gettext_lazy("开通通知"),
+    "expiring": gettext_lazy("到期提醒"),
+    "renewal": gettext_lazy("续费预告"),
+    "refund": gettext_lazy("退款通知"),
+}
+
+
+def records_of(order: Order) -> Records:
+    """Everything that concerns the order, in six queries.
+
+    order  with ``member``, ``plan__tier`` and ``settled_by`` selected
+    """
+    attempts = list(order.attempts.all())
+    refunds = list(
+        Refund.objects.filter(attempt__in=attempts).order_by("id") if attempts else []
+    )
+    gateway_events = GatewayEvent.objects.filter(attempt__in=attempts)
+    entitlements = Entitlement.objects.filter(order=order).select_related("tier")
+    return Records(
+        order=order,
+        attempts=attempts,
+        refunds=refunds,
+        events=list(order.events.select_related("actor")),
+        gateway_events=list(gateway_events) if attempts else [],
+        messages=list(Notification.objects.filter(key__in=_keys(order, refunds))),
+        entitlement=entitlements.first(),
+    )
+
+
+def story_of(records: Records) -> list[Entry]:
+    """The rows as one story, oldest first."""
+    entries = [
+        *_from_attempts(records.attempts),
+        *_from_order(records),
+        *_from_gateways(records.gateway_events),
+        *_from_messages(records.messages),
+    ]
+    return sorted(entries, key=lambda entry: (entry.at, entry.step))
+
+
+def channel_label(attempt: Attempt) -> str:
+    channel = CHANNELS.get(attempt.channel)
+    return str(channel.label) if channel else attempt.channel
+
+
+def gateway_label(code: str) -> str:
+    channel = next((each for each in CHANNELS.values() if each.gateway == code), None)
+    return str(channel.label) if channel else code
+
+
+def _keys(order: Order, refunds: Iterable[Refund]) -> list[str]:
+    """The unique keys under which ``payments.telling`` queues an order's messages."""
+    subjects = [f"activated:{order.pk}", *(f"refund:{each.pk}" for each in refunds)]
+    return [
+        f"{subject}:{channel}"
+        for subject in subjects
+        for channel in Notification.Channel.values
+    ]
+
+
+def _from_order(records: Records) -> Iterator[Entry]:
+    refunds = {refund.pk: refund for refund in records.refunds}
+    for event in records.events:
+        part, title = EVENTS.get(event.kind, ("staff", event.kind))
+        if event.actor:
+            actor = str(event.actor)
+        else:
+            actor = _("买家") if event.kind in SHOPPERS else _("系统")
+        yield Entry(
+            at=event.at,
+            part=part,
+            title=str(title),
+            actor=actor,
+            source=_("订单记录"),
+            facts=_event_facts(event, refunds, records.attempts),
+            step=STEPS.index("placed" if event.kind == "placed" else part),
+        )
+        if event.kind == "placed":
+            yield _screening(records.order, event.at)
+
+
+def _screening(order: Order, at: datetime) -> Entry:
+    return Entry(
+        at=at,
+        part="risk",
+        title=Risk(order.risk).label,
+        actor=_("系统"),
+        source=_("订单"),
+        step=STEPS.index("risk"),
+    )
+
+
+def _event_facts(
+    event: OrderEvent, refunds: dict[int, Refund], attempts: Iterable[Attempt]
+) -> Facts:
+    """What an event carries, with the rows that it names by number."""
+    facts: Facts = []
+    for name, value in event.detail.items():
+        match name, value:
+            case "refund", int() if value in refunds:
+                facts += _refund_facts(refunds[value])
+            case "attempt", int():
+                number = next((a.out_trade_no for a in attempts if a.pk == value), "")
+                facts.append((_("支付单号"), number or f"#{value}"))
+            case "gateway", str():
+                facts.append((_("网关"), gateway_label(value)))
+            case "amount_fen", int():
+                facts.append((_("金额"), yuan(value)))
+            case "seconds", int():
+                facts.append((_("时长"), duration(value)))
+            case "paid_until", str():
+                end = datetime.fromisoformat(value)
+                facts.append((_("会员到期"), moment(end)))
+            case "late", bool():
+                facts += [(_("迟到的钱"), _("是"))] if value else []
+            case "code", _:
+                facts.append((_("网关代码"), mask(str(value))))
+            case "reason", _ if "refund" in event.detail:
+                pass  # told with the refund
+            case _ if value not in (None, ""):
+                facts.append((name, mask(str(value))))
+    return facts
+
+
+def _refund_facts(refund: Refund) -> Facts:
+    facts = [
+        (_("退款号"), refund.out_refund_no),
+        (_("金额"), yuan(refund.amount_fen)),
+        (_("原因"), refund.get_reason_display()),
+        (_("现在的状态"), refund.get_state_display()),
+    ]
+    if refund.gateway_refund_id:
+        facts.append((_("平台退款号"), refund.gateway_refund_id))
+    if refund.last_error:
+        facts.append((_("最近错误"), mask(refund.last_error)))
+    return facts
+
+
+def _from_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
+    for attempt in attempts:
+        facts = [
+            (_("支付单号"), attempt.out_trade_no),
+            (_("产品"), attempt.product),
+            (_("金额"), yuan(attempt.amount_fen)),
+            (_("现在的状态"), attempt.get_state_display()),
+        ]
+        if attempt.txn_id:
+            facts.append((_("平台交易号"), attempt.txn_id))
+        if attempt.last_error:
+            facts.append((_("最近错误"), mask(attempt.last_error)))
+        yield Entry(
+            at=attempt.created_at,
+            part="payment",
+            title=_("用{channel}付款").format(channel=channel_label(attempt)),
+            actor=_("买家"),
+            source=_("支付尝试"),
+            facts=facts,
+            step=STEPS.index("payment"),
+        )
+
+
+def _from_gateways(events: Iterable[GatewayEvent]) -> Iterator[Entry]:
+    for event in events:
+        facts = [(_("单号"), event.number)]
+        if event.txn_id:
+            facts.append((_("平台交易号"), event.txn_id))
+        if event.amount_fen is not None:
+            facts.append((_("金额"), f"{yuan(event.amount_fen)} {event.currency}"))
+        facts += [
+            (name, mask(str(value))) for name, value in event.content.items() if value
+        ]
+        gateway = gateway_label(event.gateway)
+        yield Entry(
+            at=event.created_at,
+            part="notice",
+            title=f"{gateway}：{event.get_outcome_display()}",
+            actor=gateway,
+            source=str(SOURCES.get(event.kind, event.kind)),
+            facts=facts,
+            step=STEPS.index("notice"),
+        )
+
+
+def _from_messages(messages: Iterable[Notification]) -> Iterator[Entry]:
+    for message in messages:
+        words: dict[str, Any] = {
+            "channel": message.get_channel_display(),
+            "kind": MESSAGES.get(message.kind, message.kind),
+            "state": message.get_state_display(),
+        }
+        facts = [
+            (label, mask(str(value)))
+            for label, value in (
+                (_("服务商"), message.provider),
+                (_("服务商编号"), message.provider_id),
+                (_("服务商结果"), message.code),
+                (_("回执"), message.report),
+                (_("尝试次数"), message.tries or ""),
+                (_("已读"), moment(message.read_at) if message.read_at else ""),
+            )
+            if value
+        ]
+        yield Entry(
+            at=message.sent_at or message.created_at,
+            part="message",
+            title=_("{channel}：{kind}，{state}").format(**words),
+            actor=_("系统"),
+            source=_("消息记录"),
+            facts=facts,
+            step=STEPS.index("message"),
+        )

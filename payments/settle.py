@@ -1,0 +1,336 @@
+"""The one settle path: whatever a gateway says about a payment ends in ``apply_result``.
+
+Notice, return page, page-triggered query, scheduled poll, sweep and operator all call
+it (R2). It takes no HTTP and opens one transaction in which the attempt, the order, the
+membership, the refund and every message are written together (R3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from members import rules
+from members.timeline import activate, lock_member
+from notifications import outbox
+from orders.closing import lock_order
+from orders.models import Fulfil, Order, OrderEvent, Risk, Status
+from payments import telling
+from payments.gateways.contract import Trade, TradeState
+from payments.models import (
+    LIVE_STATES,
+    Attempt,
+    AttemptState,
+    EventOutcome,
+    GatewayEvent,
+    RefundReason,
+)
+from payments.refunds import book_automatic
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a result came from.
+
+    kind    ``notice``, ``query``, ``close`` or ``manual``
+    digest  names a message once for ever (K24); "" for answers that are not kept
+    """
+
+    kind: str
+    digest: str = ""
+
+
+def digest_of(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def apply_result(
+    gateway: str, trade: Trade, *, source: Source, now: datetime
+) -> EventOutcome:
+    """Book what a gateway says about one of our attempts, exactly once.
+
+    Verified success wins from any state and is final (R1). The first one pays the
+    order, every other one is refunded in full (R6); another amount or currency is
+    recorded and left to an operator (R7); late money settles or goes back (R10).
+    Safe to repeat and to run in parallel: the state decides, not the log.
+
+    trade   from a verified message of this shop's own merchant account
+    raises  nothing for any content of ``trade``; database errors pass through
+    """
+    try:
+        return _apply(gateway, trade, source=source, now=now)
+    except IntegrityError:
+        if not _clashes(gateway, trade):
+            raise
+        log.error("gateway=%s one transaction id for two attempts", gateway)
+        return _record_clash(gateway, trade, source=source, now=now)
+
+
+@transaction.atomic(durable=True)
+def _apply(
+    gateway: str, trade: Trade, *, source: Source, now: datetime
+) -> EventOutcome:
+    known = (
+        Attempt.objects.filter(gateway=gateway, out_trade_no=trade.number)
+        .values_list("pk", "order_id")
+        .first()
+    )
+    if known is None:
+        log.error("gateway=%s %s names no attempt of ours", gateway, source.kind)
+        return _record(gateway, trade, None, EventOutcome.ORPHAN, source, now=now)
+    order = lock_order(known[1])
+    attempt = Attempt.objects.get(pk=known[0])  # read anew, under the lock
+    attempt.order = order
+    if trade.state == TradeState.PAID:
+        outcome = _apply_paid(order, attempt, trade, now=now)
+    else:
+        outcome = _apply_unpaid(attempt, trade, now=now)
+    return _record(gateway, trade, attempt, outcome, source, now=now)
+
+
+def _apply_unpaid(attempt: Attempt, trade: Trade, *, now: datetime) -> EventOutcome:
+    """Anything but success moves live attempts only; paid stays paid (B8)."""
+    if attempt.state not in LIVE_STATES:
+        return EventOutcome.NOTED
+    if trade.state == TradeState.CLOSED:
+        attempt.state = AttemptState.FAILED if trade.refused else AttemptState.CLOSED
+        attempt.last_error = trade.refused[:200]
+        attempt.next_query_at = None
+        attempt.save(update_fields=["state", "last_error", "next_query_at"])
+        OrderEvent.objects.create(
+            order_id=attempt.order_id,
+            at=now,
+            kind=f"attempt-{attempt.state}",
+            detail={"attempt": attempt.pk, "gateway": attempt.gateway},
+        )
+    elif trade.state == TradeState.WAITING and attempt.state == AttemptState.UNKNOWN:
+        attempt.state = AttemptState.OPEN
+        attempt.save(update_fields=["state"])
+    elif trade.state == TradeState.UNKNOWN:
+        log.error(
+            "gateway=%s unknown trade state %r", attempt.gateway, trade.raw_state[:40]
+        )
+    return EventOutcome.NOTED
+
+
+def _apply_paid(
+    order: Order, attempt: Attempt, trade: Trade, *, now: datetime
+) -> EventOutcome:
+    if attempt.state == AttemptState.PAID:
+        return _apply_again(order, attempt, trade)
+    if trade.amount_fen is None or not trade.txn_id:
+        log.error("gateway=%s success without a readable amount", attempt.gateway)
+        return EventOutcome.MISMATCH
+    attempt.state = AttemptState.PAID
+    attempt.txn_id = trade.txn_id
+    attempt.paid_fen = trade.amount_fen
+    attempt.paid_currency = trade.currency
+    attempt.paid_at = trade.paid_at or now
+    attempt.next_query_at = None
+    refund = None
+    if _differs(attempt):
+        log.error("gateway=%s amount or currency differs", attempt.gateway)
+        outcome = EventOutcome.MISMATCH
+    else:
+        refund = _why_refund(order, now=now)
+        outcome = {
+            None: EventOutcome.SETTLED,
+            RefundReason.SURPLUS: EventOutcome.SURPLUS,
+            RefundReason.LATE: EventOutcome.LATE,
+        }[refund]
+    if refund is not None:
+        attempt.refund_reserved_fen = attempt.paid_fen
+    attempt.save(
+        update_fields=[
+            "state",
+            "txn_id",
+            "paid_fen",
+            "paid_currency",
+            "paid_at",
+            "next_query_at",
+            "refund_reserved_fen",
+        ]
+    )
+    if refund is not None:
+        book_automatic(attempt, refund, now=now)
+    elif outcome == EventOutcome.SETTLED:
+        settle_locked(order, attempt, now=now)
+    return outcome
+
+
+def _apply_again(order: Order, attempt: Attempt, trade: Trade) -> EventOutcome:
+    """Success for an attempt that is paid already: a repeat, or a second payment."""
+    if trade.txn_id and trade.txn_id != attempt.txn_id:
+        log.error("gateway=%s second transaction for a paid attempt", attempt.gateway)
+        return EventOutcome.OVERPAID
+    if _differs(attempt) and order.settled_by_id != attempt.pk:
+        return EventOutcome.MISMATCH
+    return EventOutcome.DUPLICATE
+
+
+def _differs(attempt: Attempt) -> bool:
+    return (attempt.paid_fen, attempt.paid_currency) != (
+        attempt.amount_fen,
+        attempt.currency,
+    )
+
+
+def _why_refund(order: Order, *, now: datetime) -> RefundReason | None:
+    """None when this money pays the order; else why it goes back (R6, R10)."""
+    if order.status == Status.PAID:
+        return RefundReason.SURPLUS
+    if order.status == Status.CANCELLED:
+        return RefundReason.LATE
+    if now <= order.expires_at:
+        return None
+    if now > order.expires_at + timedelta(seconds=rules.current().late_seconds):
+        return RefundReason.LATE
+    replaced = Order.objects.filter(
+        member_id=order.member_id,
+        kind=order.kind,
+        plan_id=order.plan_id or 0,
+        status=Status.PAID,
+        id__gt=order.pk,
+    ).exists()
+    return RefundReason.LATE if replaced else None
+
+
+def settle_locked(order: Order, attempt: Attempt, *, now: datetime) -> None:
+    """Mark a locked order paid by this attempt and deliver what was bought.
+
+    An order under review keeps the money and delivers nothing yet (A14).
+    """
+    late = now > order.expires_at
+    order.status = Status.PAID
+    order.settled_by = attempt
+    order.paid_at = now
+    order.fulfil = Fulfil.HELD if order.risk == Risk.REVIEW else Fulfil.DONE
+    order.version += 1
+    order.save(update_fields=["status", "settled_by", "paid_at", "fulfil", "version"])
+    events = [
+        OrderEvent(
+            order=order,
+            at=now,
+            kind="paid",
+            detail={"attempt": attempt.pk, "gateway": attempt.gateway, "late": late},
+        )
+    ]
+    if order.fulfil == Fulfil.DONE:
+        fulfil_locked(order, now=now, events=events)
+    OrderEvent.objects.bulk_create(events)
+    close_rivals(order, attempt, now=now)
+
+
+def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> None:
+    """Give the time that a locked, paid order bought, and tell the member."""
+    assert order.plan is not None
+    member = lock_member(order.member_id)
+    activate(
+        member,
+        order_id=order.pk,
+        tier_id=order.plan.tier_id,
+        rank=order.rank,
+        discount_bp=order.tier_discount_bp,
+        seconds=order.seconds,
+        now=now,
+    )
+    events.append(
+        OrderEvent(
+            order=order,
+            at=now,
+            kind="activated",
+            detail={
+                "paid_until": member.paid_until and member.paid_until.isoformat(),
+                "seconds": order.seconds,
+            },
+        )
+    )
+    telling.activated(order, member, now=now)
+
+
+def close_rivals(order: Order, winner: Attempt, *, now: datetime) -> None:
+    """Queue the closing of the order's other live attempts."""
+    rivals = order.attempts.filter(state__in=LIVE_STATES).exclude(pk=winner.pk)
+    for number, pk in rivals.values_list("out_trade_no", "pk"):
+        outbox.add(f"close:{number}", "attempt.close", {"attempt": pk}, due_at=now)
+
+
+def _record(
+    gateway: str,
+    trade: Trade,
+    attempt: Attempt | None,
+    outcome: EventOutcome,
+    source: Source,
+    *,
+    now: datetime,
+) -> EventOutcome:
+    """Keep the message; a repeat of the same bytes adds no row (K24)."""
+    digest = source.digest
+    if not digest:
+        if outcome in (EventOutcome.NOTED, EventOutcome.DUPLICATE):
+            return outcome
+        digest = digest_of(
+            f"{source.kind}:{trade.number}:{trade.txn_id}:{outcome}".encode()
+        )
+    GatewayEvent.objects.bulk_create(
+        [
+            GatewayEvent(
+                gateway=gateway,
+                digest=digest,
+                kind=source.kind,
+                number=trade.number[:64],
+                txn_id=trade.txn_id[:64],
+                amount_fen=trade.amount_fen,
+                currency=trade.currency[:3],
+                content={"state": trade.raw_state[:40], "refused": trade.refused[:120]},
+                attempt=attempt,
+                outcome=outcome,
+                created_at=now,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return outcome
+
+
+def _clashes(gateway: str, trade: Trade) -> bool:
+    """Whether the transaction id already belongs to another attempt (B15, K9)."""
+    return (
+        bool(trade.txn_id)
+        and Attempt.objects.filter(gateway=gateway, txn_id=trade.txn_id)
+        .exclude(out_trade_no=trade.number)
+        .exists()
+    )
+
+
+@transaction.atomic(durable=True)
+def _record_clash(
+    gateway: str, trade: Trade, *, source: Source, now: datetime
+) -> EventOutcome:
+    attempt = Attempt.objects.filter(gateway=gateway, out_trade_no=trade.number).first()
+    return _record(gateway, trade, attempt, EventOutcome.CLASH, source, now=now)
+
+
+def record_alien(gateway: str, number: str, *, digest: str, now: datetime) -> None:
+    """Keep a genuine message that is not for this merchant (B13); nothing else moves."""
+    log.error("gateway=%s notice for another merchant", gateway)
+    with transaction.atomic(durable=True):
+        GatewayEvent.objects.bulk_create(
+            [
+                GatewayEvent(
+                    gateway=gateway,
+                    digest=digest,
+                    kind="notice",
+                    number=number[:64],
+                    outcome=EventOutcome.ALIEN,
+                    created_at=now,
+                )
+            ],
+            ignore_conflicts=True,
+        )

@@ -1,0 +1,29 @@
+from django.urls import path, register_converter
+
+from payments import views
+
+
+class NumberConverter:
+    """An order number, with or without the groups in which people read it."""
+
+    regex = r"[0-9A-Za-z-]{26,40}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(NumberConverter, "order")
+
+urlpatterns = [
+    path("s/<slug:token>/", views.short_link, name="short-link"),
+    path("orders/<order:no>/", views.order, name="order"),
+    path("orders/<order:no>/pay/", views.pay, name="order-pay"),
+    path("orders/<order:no>/payments/", views.pay_again, name="order-payments"),
+    path("orders/<order:no>/status/", views.status, name="order-status"),
+    path("orders/<order:no>/cancel/", views.cancel, name="order-cancel"),
+    path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
+    path("payments/<slug:gateway>/return/", views.come_back, name="return"),
+]

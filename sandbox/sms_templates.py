@@ -1,0 +1,47 @@
+"""The SMS templates that the sandbox's two cloud providers have "approved"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """``text`` has one ``{name}`` for each of ``params``, in the provider's order."""
+
+    number: str
+    params: tuple[str, ...]
+    text: str
+
+
+TEMPLATES = {
+    "code": Template(
+        "SANDBOX100001",
+        ("code", "minutes"),
+        "{code} 是你的验证码，{minutes} 分钟内有效，别告诉别人。",
+    ),
+    "activated": Template(
+        "SANDBOX100002",
+        ("plan", "benefits", "end", "link"),
+        "会员已开通：{plan}，{benefits}，到 {end}。查看：{link}",
+    ),
+    "expiring": Template(
+        "SANDBOX100003", ("end", "link"), "会员 {end} 到期。续费：{link}"
+    ),
+    "renewal": Template(
+        "SANDBOX100004",
+        ("end", "price", "link"),
+        "{end} 将自动续费 ¥{price}。关闭：{link}",
+    ),
+    "refund": Template(
+        "SANDBOX100005", ("price", "link"), "退款 ¥{price} 已原路退回。查看：{link}"
+    ),
+}
+
+
+def by_number(number: str) -> tuple[str, Template] | None:
+    """The kind and template a provider's template number stands for."""
+    for kind, template in TEMPLATES.items():
+        if template.number == number:
+            return kind, template
+    return None

@@ -1,0 +1,708 @@
+"""Every state of every page, as the contexts that the views promise.
+
+``STATES`` maps a state's name to its template and context. The tests render them all,
+look at them in a browser and weigh them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import segno
+from django.template.loader import render_to_string
+from django.utils import translation
+
+Context = dict[str, Any]
+
+SECOND = timedelta(seconds=1)
+ORDER_NO = "7K3M9QXA2VTR5W8YH4JC6PNB0D"
+ATTEMPT_NO = "KM7A9QXA2VTR5W8YH4JC6PNB0D"
+HANDED_OVER = f"sessionStorage.setItem('handover:{ATTEMPT_NO}', '1')"
+"""Script for a browser that has been to the wallet already, so that the page stays."""
+SHOP = {
+    "name": "卡盟",
+    "company": "卡盟（示例）网络科技有限公司",
+    "icp": "京ICP备00000000号-1",
+    "license": "增值电信业务经营许可证 京B2-00000000",
+    "support_hours": "每天 9:00–21:00",
+    "support_contact": "400-000-0000",
+    "public_host": "kameng.example",
+}
+
+
+@dataclass(frozen=True)
+class Someone:
+    is_authenticated: bool
+
+
+def after(**span: float) -> datetime:
+    """A moment from now; one second more, so that rounding down shows whole units."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(**span) + SECOND
+
+
+def guest(**context: Any) -> Context:
+    return {
+        "shop": SHOP,
+        "user": Someone(False),
+        "badge": {},
+        "expiry_notice": {},
+        "csrf_token": "token",
+        **context,
+    }
+
+
+def member(**context: Any) -> Context:
+    badge = {"active": True, "tier_name": "临时会员", "ends_at": after(days=6, hours=2)}
+    return guest(**{"user": Someone(True), "badge": badge, **context})
+
+
+# Choice and checkout
+
+
+def plan(slug: str, name: str, days: int, price_fen: int, **more: Any) -> Context:
+    return {"slug": slug, "name": name, "days": days, "price_fen": price_fen, **more}
+
+
+def ladder(selected: str = "temporary-7", **more: Any) -> list[Context]:
+    plans = [
+        plan("temporary-1", "1 天体验卡", 1, 300, never_renews=True),
+        plan("temporary-7", "7 天体验装", 7, 1500, saving_fen=600, tag="首次推荐"),
+        plan("temporary-30", "30 天卡", 30, 5000, saving_fen=4000),
+    ]
+    plans[1]["tie"] = {"from_days": 5, "extra_days": 2}
+    for each in plans:
+        each["saving_by_day"] = True
+        each["selected"] = each["slug"] == selected
+        each.update(more.get(each["slug"].replace("-", "_"), {}))
+    return plans
+
+
+def long_ladder() -> list[Context]:
+    return [
+        plan("long-term-90", "90 天会员", 90, 7500, selected=True),
+        plan("long-term-365", "365 天会员", 365, 23800),
+    ]
+
+
+BENEFITS = [
+    {"label": "会员价专区", "temporary": "95 折", "long_term": "9 折"},
+    {"label": "发卡排队", "temporary": "优先", "long_term": "最先"},
+    {"label": "到期提醒", "temporary": "短信", "long_term": "短信"},
+    {"label": "专属客服", "temporary": "", "long_term": "有"},
+]
+
+
+def channel(code: str, label: str, app: str, **more: Any) -> Context:
+    return {
+        "code": code,
+        "label": label,
+        "app": app,
+        "available": True,
+        "selected": False,
+        **more,
+    }
+
+
+def channels(**more: Any) -> list[Context]:
+    wechat = channel("wechat", "微信支付", "微信", hint="上次用的", selected=True)
+    alipay = channel("alipay", "支付宝", "支付宝")
+    wechat.update(more.get("wechat", {}))
+    alipay.update(more.get("alipay", {}))
+    return [wechat, alipay]
+
+
+def summary(**more: Any) -> Context:
+    return {"price_fen": 1500, "ends_at": after(days=7), "merged_seconds": 0, **more}
+
+
+def choice(page: Callable[..., Context] = guest, **more: Any) -> Context:
+    plans = more.pop("plans", None) or ladder()
+    context = {
+        "here": "membership",
+        "kind": "temporary",
+        "plans": plans,
+        "selected": next((each for each in plans if each.get("selected")), None),
+        "summary": summary(),
+        "recommendation": {"first": True, "plan": plans[1], "shortest_days": 1},
+        "benefits": BENEFITS,
+        "ladder_version": 1,
+        "phone_state": "entry",
+        "phone": {},
+        "form": {},
+        "channels": channels(),
+        "client_token": "c0ffee",
+        "errors": [],
+    }
+    return page(**{**context, **more})
+
+
+def phone_step(state: str, **phone: Any) -> Context:
+    return choice(phone_state=state, phone={"value": "13800138000", **phone})
+
+
+def signed_in(**more: Any) -> Context:
+    return choice(
+        member,
+        **{
+            "phone_state": "verified",
+            "phone": {"masked": "138••••8000"},
+            "recommendation": {
+                "first": False,
+                "plan": ladder()[1],
+                "days_seen": 6,
+                "by_day_fen": 1800,
+                "inputs": ["10 月 24 日到 11 月 22 日，来过 6 天，都在同一周"],
+                "off_url": "/account/",
+            },
+            **more,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Complaint:
+    field: str
+    message: str
+
+
+def error(field: str, message: str) -> list[Complaint]:
+    return [Complaint(field, message)]
+
+
+CHOICE: dict[str, Context] = {
+    "choice": choice(),
+    "choice-long-term": choice(
+        kind="long-term",
+        plans=long_ladder(),
+        summary=summary(price_fen=7500, ends_at=after(days=90)),
+        recommendation=None,
+    ),
+    "choice-history": signed_in(
+        summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
+    ),
+    "choice-behind-long-term": signed_in(
+        summary=summary(
+            waits_until=after(days=40),
+            waits_for="长期会员",
+            ends_at=after(days=47),
+            better_name="长期会员",
+            better_bp=9000,
+            other_name="临时会员",
+            other_bp=9500,
+        )
+    ),
+    "choice-before-temporary": signed_in(
+        kind="long-term",
+        plans=long_ladder(),
+        summary=summary(
+            price_fen=7500, paused_seconds=525_600, paused_name="临时会员"
+        ),
+    ),
+    "choice-paused": signed_in(
+        summary={"price_fen": 1500, "quantity": 1, "stands_still": True}
+    ),
+    "choice-three-weeks": signed_in(
+        summary=summary(price_fen=4500, quantity=3, ends_at=after(days=21))
+    ),
+    "choice-one-sold-off": choice(plans=ladder(temporary_30={"sold_off": True})),
+    "choice-promotion": choice(
+        plans=ladder(
+            temporary_30={
+                "saving_by_day": False,
+                "price_fen": 4500,
+                "was_fen": 5000,
+                "promo_ends_at": after(days=3),
+            }
+        )
+    ),
+    "choice-nothing-on-sale": choice(
+        plans=[{**each, "sold_off": True, "selected": False} for each in ladder()],
+        selected=None,
+        summary=None,
+        recommendation=None,
+    ),
+    "choice-price-changed": choice(
+        errors=error("plan", "价格刚调整为 ¥18.00，请确认后再付"),
+        summary=summary(price_fen=1800),
+        plans=ladder(temporary_7={"price_fen": 1800, "saving_fen": 300, "tie": None}),
+    ),
+    "choice-renewal": choice(renewal={"amount_fen": 1500, "days": 7, "ticked": False}),
+    "phone-bad": choice(
+        phone={"value": "1380013"}, errors=error("phone", "手机号要 11 位，以 1 开头")
+    ),
+    "phone-no-code-yet": choice(
+        phone={"value": "13800138000"}, errors=error("code", "先获取验证码")
+    ),
+    "phone-sent": phone_step("sent", resend_at=after(seconds=58)),
+    "phone-wrong": phone_step("wrong", tries_left=3),
+    "phone-expired": phone_step("expired"),
+    "phone-locked": phone_step("locked", retry_at=after(minutes=12)),
+    "phone-blocked": phone_step("blocked"),
+    "phone-sms-down": phone_step("down", resend_at=after(seconds=30)),
+    "phone-verified": signed_in(),
+    "channels-one-down": choice(
+        channels=channels(
+            wechat={"selected": False, "available": False, "reason": "维护中，稍后再试"},
+            alipay={"selected": True},
+        )
+    ),
+    "channels-over-cap": choice(
+        channels=[
+            *channels(),
+            channel("unionpay", "云闪付", "云闪付"),
+            channel(
+                "phone_credit",
+                "话费支付",
+                "话费",
+                available=False,
+                reason="超过单笔上限",
+            ),
+        ]
+    ),
+    "channels-in-wechat": choice(
+        channels=channels(
+            alipay={
+                "available": False,
+                "reason": "微信里打不开支付宝。点右上角「…」，选「在浏览器打开」",
+            }
+        ),
+        in_wechat=True,
+        all_channels_url="?channels=all",
+    ),
+    "channels-in-alipay": choice(
+        channels=[{**channels()[1], "selected": True}], all_channels_url="?channels=all"
+    ),
+}
+
+
+# Paying
+
+QR = segno.make("weixin://wxpay/bizpayurl?pr=K7a9QxA2v", error="m").svg_data_uri(
+    border=4, scale=8
+)
+
+
+def order(**more: Any) -> Context:
+    return {
+        "no": ORDER_NO,
+        "title": "7 天体验装 · 临时会员",
+        "amount_fen": 1500,
+        "placed_at": after(seconds=-19),
+        "expires_at": after(minutes=29, seconds=41),
+        "status": "pending",
+        **more,
+    }
+
+
+def closed(status: str = "expired") -> Context:
+    return order(
+        placed_at=after(minutes=-31), expires_at=after(minutes=-1), status=status
+    )
+
+
+def paid_order() -> Context:
+    return order(status="paid", paid_at=after(seconds=-2))
+
+
+WECHAT = {"no": ATTEMPT_NO, "code": "wechat", "label": "微信支付", "app": "微信"}
+ALIPAY = {"no": ATTEMPT_NO, "code": "alipay", "label": "支付宝", "app": "支付宝"}
+
+
+def pay(state: str, **more: Any) -> Context:
+    current = more.get("attempt", WECHAT)
+    retry = [
+        {**each, "current": each["code"] == current["code"]} for each in channels()
+    ]
+    return guest(
+        **{
+            "order": order(),
+            "pay_state": state,
+            "attempt": WECHAT,
+            "handover": {"kind": "qr", "url": "weixin://wxpay/bizpayurl?pr=K7a9QxA2v"},
+            "qr_data_uri": QR,
+            "desktop": True,
+            "retry_channels": retry,
+            "token": "",
+            "again_url": "/membership/temporary/?plan=temporary-7",
+            **more,
+        }
+    )
+
+
+def on_phone(state: str = "ready", **more: Any) -> Context:
+    handover = {"kind": "redirect", "url": "/wallet/h5"}
+    return pay(state, **{"handover": handover, "desktop": False, **more})
+
+
+def bought(**more: Any) -> Context:
+    return {
+        "tier_name": "临时会员",
+        "discount_bp": 9500,
+        "starts_at": after(seconds=-2),
+        "ends_at": after(days=7),
+        "merged_seconds": 0,
+        "benefits": ["会员价专区 95 折", "发卡优先", "到期前短信提醒"],
+        **more,
+    }
+
+
+GUIDE = {
+    "tasks": [
+        {"code": "zone", "url": "/zone/", "done": False},
+        {"code": "passkey", "url": "/account/passkeys/", "done": False},
+        {"code": "reminder", "url": "/account/notifications/", "done": False},
+    ],
+    "done": 0,
+}
+GUIDE_LATER = {
+    "tasks": [
+        {"code": "remaining", "url": "/account/", "done": True},
+        {"code": "official", "url": "/official/", "done": False},
+        {"code": "orders", "url": "/account/orders/", "done": True},
+    ],
+    "done": 2,
+}
+
+
+def settled(state: str = "paid", **more: Any) -> Context:
+    context = pay(
+        state,
+        order=paid_order(),
+        membership=bought(),
+        welcome=False,
+        guide=GUIDE,
+        user=Someone(True),
+        badge={"active": True, "tier_name": "临时会员", "ends_at": after(days=7)},
+    )
+    return {**context, **more}
+
+
+PAY: dict[str, Context] = {
+    "pay-desktop-qr": pay("ready"),
+    "pay-desktop-qr-link": pay(
+        "ready", handover={"kind": "qr", "url": "https://qr.wallet.example/bax0"}
+    ),
+    "pay-phone": on_phone(),
+    "pay-phone-qr": pay("ready", desktop=False),
+    "pay-desktop-redirect": on_phone(attempt=ALIPAY, desktop=True, qr_data_uri=None),
+    "pay-returned": on_phone("returned"),
+    "pay-slow": on_phone("slow"),
+    "pay-link-expired": on_phone("link_expired", handover=None, qr_data_uri=None),
+    "pay-last-minute": pay(
+        "closing",
+        order=order(placed_at=after(minutes=-29), expires_at=after(seconds=55)),
+    ),
+    "pay-by-link": on_phone("returned", token="signed", retry_channels=[]),
+    "failed-by-link": on_phone(
+        "refused", token="signed", retry_channels=[], refused_reason="余额不足"
+    ),
+    "failed-refused": on_phone("refused", refused_reason="余额不足"),
+    "failed-wallet-cancelled": on_phone("cancelled"),
+    "failed-unknown": on_phone("unknown", retry_at=after(seconds=24)),
+    "failed-expired": on_phone("expired", order=closed(), attempt=WECHAT),
+    "failed-order-cancelled": on_phone("cancelled", order=closed("cancelled")),
+    "success": settled(),
+    "success-welcome": settled(welcome=True),
+    "success-activating": settled("activating", membership=None),
+    "success-merged": settled(
+        membership=bought(ends_at=after(days=9), merged_seconds=172_800)
+    ),
+    "success-waits": settled(
+        membership=bought(
+            waits=True, starts_at=after(days=40), ends_at=after(days=47)
+        )
+    ),
+    "success-before-temporary": settled(
+        membership=bought(
+            tier_name="长期会员",
+            discount_bp=9000,
+            ends_at=after(days=90),
+            waiting={"tier_name": "临时会员", "seconds": 525_600},
+        ),
+        guide=GUIDE_LATER,
+    ),
+    "success-one-day": settled(membership=bought(ends_at=after(hours=23, minutes=59))),
+    "success-paid-twice": settled("overpaid", refund={"amount_fen": 1500}),
+    "success-held": settled("held", membership=None),
+    "success-by-link": settled(token="signed", user=Someone(False), badge={}),
+    "paid-another-amount": settled("mismatch", membership=None),
+    "paid-too-late": settled(
+        "late", membership=None, refund={"amount_fen": 1500}, order=closed()
+    ),
+}
+
+
+# The rest
+
+
+def story(*codes: str) -> list[Context]:
+    return [
+        {
+            "at": after(minutes=i - 9),
+            "code": code,
+            "label": "微信支付",
+            "amount_fen": 1500,
+            "ends_at": after(days=7),
+            "reason": "余额不足",
+        }
+        for i, code in enumerate(codes)
+    ]
+
+
+def order_page(status: str, *codes: str, **more: Any) -> Context:
+    return member(
+        **{
+            "order": order(),
+            "status": status,
+            "attempt": WECHAT,
+            "membership": bought() if status == "paid" else None,
+            "story": story("placed", "attempt", *codes),
+            "again_url": "/membership/temporary/?plan=temporary-7",
+            "token": "",
+            **more,
+        }
+    )
+
+
+def rows() -> list[Context]:
+    states = ("pending", "paid", "held", "expired", "cancelled", "refunding", "refunded")
+    return [
+        {**order(), "status": status, "placed_at": after(days=-40 * i)}
+        for i, status in enumerate(states)
+    ]
+
+
+def holding(**more: Any) -> Context:
+    running = {
+        "tier_name": "长期会员",
+        "starts_at": after(days=-50),
+        "ends_at": after(days=40),
+        "running": True,
+    }
+    waiting = {
+        "tier_name": "临时会员",
+        "starts_at": after(days=40),
+        "ends_at": after(days=47),
+        "running": False,
+    }
+    return {
+        "tier_name": "长期会员",
+        "discount_bp": 9000,
+        "ends_at": after(days=40),
+        "paid_until": after(days=47),
+        "paused": False,
+        "segments": [running, waiting],
+        **more,
+    }
+
+
+def entries(**more: Any) -> list[Context]:
+    return [
+        {"kind": "temporary", "discount_bp": 9500, "plans": ladder(), **more},
+        {"kind": "long-term", "discount_bp": 9000, "plans": long_ladder()},
+    ]
+
+
+def centre(page: Callable[..., Context] = guest, **more: Any) -> Context:
+    context = {"here": "membership", "entries": entries(), "benefits": BENEFITS}
+    return page(**{**context, "ladder_version": 1, **more})
+
+
+def home(page: Callable[..., Context] = guest, **more: Any) -> Context:
+    context = {"plans": ladder(), "from_plan": ladder()[0], "long_term": long_ladder()}
+    return page(**{**context, **more})
+
+
+def account(**more: Any) -> Context:
+    context = {
+        "here": "account",
+        "masked_phone": "138••••8000",
+        "membership": holding(),
+        "orders": rows()[:3],
+        "notices": [
+            {"at": after(hours=-2), "text": "会员已开通，到 11 月 29 日 14:05。"},
+            {"at": after(days=-9), "text": "会员 11 月 29 日 14:05 到期。"},
+        ],
+        "guide": GUIDE_LATER,
+    }
+    return member(**{**context, **more})
+
+
+def notice(ends_at: datetime, **more: Any) -> Context:
+    return {"ends_at": ends_at, "ended": False, "key": "soon:1", "renewal": None, **more}
+
+
+def badge(**more: Any) -> Context:
+    return {"active": True, "tier_name": "临时会员", "ends_at": after(hours=5), **more}
+
+
+PAGES: dict[str, tuple[str, Context]] = {
+    "home": ("home.html", home()),
+    "home-member": (
+        "home.html",
+        home(member, membership={"tier_name": "临时会员", "ends_at": after(days=6)}),
+    ),
+    "home-nothing-on-sale": ("home.html", guest(plans=[], from_plan=None)),
+    "home-campaign": (
+        "home.html",
+        home(campaign={"title": "30 天卡 ¥45", "ends_at": after(days=3)}),
+    ),
+    "membership": ("members/membership.html", centre()),
+    "membership-promotion": (
+        "members/membership.html",
+        centre(entries=entries(promo=True)),
+    ),
+    "membership-member": (
+        "members/membership.html",
+        centre(
+            member,
+            membership=holding(),
+            recommendation={
+                "kind": "temporary",
+                "plan": ladder()[1],
+                "days_seen": 6,
+                "by_day_fen": 1800,
+            },
+        ),
+    ),
+    "membership-paused": (
+        "members/membership.html",
+        centre(
+            member,
+            membership=holding(paused=True),
+            badge={"paused": True, "tier_name": "长期会员"},
+        ),
+    ),
+    "badge-one-day": (
+        "members/membership.html",
+        centre(member, badge=badge(expires_soon=True)),
+    ),
+    "badge-expired": (
+        "members/membership.html",
+        centre(member, badge={"expired_recently": True}),
+    ),
+    "notice-3-days": (
+        "home.html",
+        home(member, expiry_notice=notice(after(days=3))),
+    ),
+    "notice-1-day": (
+        "home.html",
+        home(member, expiry_notice=notice(after(days=1))),
+    ),
+    "notice-3-hours": (
+        "home.html",
+        home(
+            member,
+            badge=badge(expires_soon=True),
+            expiry_notice=notice(after(hours=3)),
+        ),
+    ),
+    "notice-ended": (
+        "home.html",
+        home(
+            member,
+            badge={"expired_recently": True},
+            expiry_notice=notice(after(hours=-3), ended=True),
+        ),
+    ),
+    "notice-renewal": (
+        "home.html",
+        home(
+            member,
+            expiry_notice=notice(
+                after(days=3),
+                renewal={"amount_fen": 1500, "at": after(days=2), "off_url": "/account/"},
+            ),
+        ),
+    ),
+    "login": ("members/login.html", guest(here="login", phone_state="entry")),
+    "login-sent": (
+        "members/login.html",
+        guest(
+            here="login",
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=50)},
+        ),
+    ),
+    "login-wrong": (
+        "members/login.html",
+        guest(
+            here="login",
+            phone_state="wrong",
+            phone={"value": "13800138000", "tries_left": 4},
+            errors=error("code", "验证码不对，还能试 4 次"),
+        ),
+    ),
+    "order-pending": ("orders/order.html", order_page("pending")),
+    "order-paid": ("orders/order.html", order_page("paid", "paid", "activated", "told")),
+    "order-held": ("orders/order.html", order_page("held", "paid", "held")),
+    "order-expired": ("orders/order.html", order_page("expired", "refused", "expired")),
+    "order-cancelled": ("orders/order.html", order_page("cancelled", "cancelled")),
+    "order-refunded": (
+        "orders/order.html",
+        order_page("refunded", "paid", "activated", "refunding", "refunded"),
+    ),
+    "order-refunding": (
+        "orders/order.html",
+        order_page("refunding", "paid", "refunding", "refund_failed"),
+    ),
+    "order-by-link": (
+        "orders/order.html",
+        order_page("paid", token="signed", user=Someone(False), badge={}),
+    ),
+    "orders": (
+        "orders/list.html",
+        member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
+    ),
+    "orders-empty": ("orders/list.html", member(here="account", orders=[])),
+    "account": ("members/account.html", account()),
+    "account-empty": (
+        "members/account.html",
+        account(membership=None, orders=[], notices=[], guide=None, badge={}),
+    ),
+    "orders-too-many-open": ("orders/too_many.html", member(orders=[order()] * 5)),
+    "short-link": (
+        "members/short_link.html",
+        guest(
+            membership={"tier_name": "临时会员", "ends_at": after(days=3)},
+            order_url="/orders/x/",
+            renew_url="/membership/temporary/",
+        ),
+    ),
+    "short-link-expired": (
+        "members/short_link.html",
+        guest(membership=None, renew_url="/membership/temporary/"),
+    ),
+    "official": ("official.html", guest(genuine=True, request_host="kameng.example")),
+    "official-elsewhere": (
+        "official.html",
+        guest(genuine=False, request_host="kamemg.example"),
+    ),
+    "legal-agreement": ("legal/agreement.html", guest()),
+    "legal-privacy": ("legal/privacy.html", guest()),
+    "legal-renewal": ("legal/renewal.html", guest()),
+    "legal-refunds": ("legal/refunds.html", guest()),
+    "legal-minors": ("legal/minors.html", guest()),
+    "error-400": ("400.html", guest()),
+    "error-403": ("403.html", guest()),
+    "error-403-csrf": ("403.html", guest(csrf=True)),
+    "error-404": ("404.html", guest()),
+    "error-429": ("429.html", guest(retry_seconds=42, request_id="7f3a9c1e")),
+    "error-500": ("500.html", {"request_id": "7f3a9c1e"}),
+    "error-503": ("503.html", {}),
+}
+
+STATES: dict[str, tuple[str, Context]] = {
+    **PAGES,
+    **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
+    **{name: ("orders/pay.html", context) for name, context in PAY.items()},
+}
+
+
+def render(name: str, language: str = "zh-hans") -> str:
+    template, context = STATES[name]
+    with translation.override(language):
+        return render_to_string(template, context)

@@ -1,0 +1,129 @@
+"""Every state in a real browser, under the real security policy: nothing for axe to
+find, no sideways scrolling, no word in the console."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser import CHROMIUM_ARGUMENTS, find_chromium
+from tests.pages.site import serve
+from tests.pages.states import HANDED_OVER, STATES
+
+pytestmark = pytest.mark.browser
+
+STANDARDS = {
+    "runOnly": [
+        "wcag2a",
+        "wcag2aa",
+        "wcag21a",
+        "wcag21aa",
+        "wcag22aa",
+        "best-practice",
+    ],
+    "resultTypes": ["violations"],
+}
+SCHEMES = ("light", "dark")
+SIZES = ((320, 640), (390, 844), (1280, 800), (640, 400))
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+BIG_TEXT = "document.documentElement.style.fontSize = '200%'"
+SPACED_TEXT = """
+for (const each of document.querySelectorAll('body *')) {
+  each.style.lineHeight = '1.5';
+  each.style.letterSpacing = '.12em';
+  each.style.wordSpacing = '.16em';
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=list(CHROMIUM_ARGUMENTS)
+        )
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def english_address() -> Iterator[str]:
+    with serve("en") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(
+        viewport={"width": 390, "height": 844},
+        locale="zh-CN",
+        reduced_motion="reduce",  # a colour in transition has no contrast
+    )
+    page.add_init_script(HANDED_OVER)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    page.close()
+    assert said == []
+
+
+def findings(page: Page) -> list[str]:
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in Axe().run(page, options=STANDARDS).response["violations"]
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_is_clean_for_axe_and_never_scrolls_sideways(
+    name: str, page: Page, address: str
+) -> None:
+    page.goto(f"{address}/{name}")
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(OVERFLOW) <= 0, f"{width} px wide"
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert findings(page) == [], "desktop, light"
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    assert findings(page) == [], "phone, dark"
+    page.evaluate(BIG_TEXT)
+    assert page.evaluate(OVERFLOW) <= 0, "200 % root font"
+    page.evaluate(SPACED_TEXT)
+    assert page.evaluate(OVERFLOW) <= 0, "200 % root font, text spacing"
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_fits_in_english(name: str, page: Page, english_address: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(f"{english_address}/{name}")
+    assert page.evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.parametrize("name", ["choice", "pay-desktop-qr", "success-welcome", "home"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_four_main_pages_are_clean_at_every_size(
+    name: str, scheme: str, size: tuple[int, int], page: Page, address: str
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(f"{address}/{name}")
+    assert findings(page) == []
