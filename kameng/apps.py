@@ -7,6 +7,9 @@ class KamengConfig(AppConfig):
     name = "kameng"
     verbose_name = "kameng"
 
+    def ready(self) -> None:
+        from kameng import checks  # noqa: F401  (registers the system checks)
+
 
 class ConsoleConfig(admin_apps.AdminConfig):
     """Django's admin app with the shop's own site."""

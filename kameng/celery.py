@@ -14,9 +14,10 @@ app.autodiscover_tasks()
 def note_periodic_job(sender: object = None, **_: object) -> None:
     """Leave the time of a periodic job for ``/readyz``."""
     from django.conf import settings
+    from django.utils import timezone
 
     from kameng import freshness
 
     for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
         if entry["task"] == getattr(sender, "name", None):
-            freshness.note(name)
+            freshness.note(name, now=timezone.now())

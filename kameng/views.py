@@ -14,6 +14,7 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
@@ -41,7 +42,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """
     checks = {"database": _database(), "broker": _broker()}
     checks["sweeps"] = (
-        freshness.of_sweeps() if checks["database"] == "ok" else "unknown"
+        freshness.of_sweeps(now=timezone.now())
+        if checks["database"] == "ok"
+        else "unknown"
     )
     status = 200 if checks["database"] == "ok" else 503
     return JsonResponse({"ready": status == 200, "checks": checks}, status=status)
@@ -88,7 +91,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not inside or request.headers.get("X-Forwarded-For"):
         return HttpResponse(status=404)
     lines = [f"kameng_up 1\nkameng_time_seconds {time.time():.0f}"]
-    lines += freshness.metrics()
+    lines += freshness.metrics(now=timezone.now())
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
 
 

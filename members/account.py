@@ -14,8 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from kameng.http import MemberRequest, SeeOther, ShopRequest
 from members import guide
 from members.context import DISMISSED, standing_facts
-from notifications import texts
-from notifications.models import Notification
+from notifications import messages
 
 LATEST = 3
 NOTICES = 5
@@ -26,9 +25,7 @@ PAGE = 20
 @require_GET
 def account(request: MemberRequest) -> HttpResponse:
     member = request.user
-    told = Notification.objects.filter(
-        member=member, channel=Notification.Channel.SITE, due_at__lte=request.now
-    ).order_by("-due_at", "-id")[:NOTICES]
+    told = messages.history_for(member.pk, now=request.now, limit=NOTICES)
     context = {
         "here": "account",
         "masked_phone": member.masked_phone,
@@ -36,12 +33,8 @@ def account(request: MemberRequest) -> HttpResponse:
         "orders": _rows(member.orders.order_by("-id")[:LATEST], request),
         "notices": [
             {
-                "at": one.due_at,
-                "text": " · ".join(
-                    words
-                    for words in texts.site(one.kind, one.params, now=request.now)
-                    if words
-                ),
+                "at": one.created_at,
+                "text": " · ".join(filter(None, (one.title, one.body))),
             }
             for one in told
         ],

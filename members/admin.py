@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,9 +21,11 @@ from members import catalogue_admin, rule_bounds
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
 
-__all__ = ["catalogue_admin"]  # registers its pages
+__all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
 SHOWN_ROWS = 20
+
+admin.site.unregister(Group)  # the roles are a list in members.staff_roles
 
 
 class TailFilter(ChosenOnly):

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +9,6 @@ class MembersConfig(AppConfig):
 
     def ready(self) -> None:
         from members import reminders  # noqa: F401  (registers its check of messages)
+        from members.staff_roles import ensure_after_migrate
+
+        post_migrate.connect(ensure_after_migrate, sender=self)

@@ -19,5 +19,5 @@ class StaffAuthenticationForm(AdminAuthenticationForm):
         locked = staff.locked_until(self.request, username, now=now)
         if locked is None:
             return ValidationError(_("账号或密码不对"), code="invalid_login")
-        words = _("试得太多了，{wait}后再来").format(wait=time_to_wait(locked, now))
+        words = _("试得太多了，{t}后再来").format(t=time_to_wait(locked, now))
         return ValidationError(words, code="locked")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.apps.registry import Apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
-from django.db import DEFAULT_DB_ALIAS
+from django.db.migrations.state import StateApps
 from django.db.models import Q
 
 from members.models import Member
@@ -70,10 +71,18 @@ def ensure() -> None:
         group.permissions.set(Permission.objects.filter(wanted))
 
 
-def ensure_after_migrate(sender: AppConfig, using: str, **_: Any) -> None:
-    """Receiver of ``post_migrate``; other databases hold no staff."""
-    if using == DEFAULT_DB_ALIAS:
-        ensure()
+def ensure_after_migrate(
+    sender: AppConfig, apps: StateApps | Apps = apps, **_: Any
+) -> None:
+    """Receiver of ``post_migrate``; does nothing where migrations took auth away.
+
+    ``flush`` sends it too, without ``apps``.
+    """
+    try:
+        apps.get_model("auth", "Group")
+    except LookupError:
+        return
+    ensure()
 
 
 def assign(member: Member, role: str) -> None:

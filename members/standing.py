@@ -87,9 +87,7 @@ class Preview:
     waits: bool
 
 
-def preview(
-    now_standing: Standing, plan: Plan, *, quantity: int = 1
-) -> Preview | None:
+def preview(now_standing: Standing, plan: Plan, *, quantity: int = 1) -> Preview | None:
     """The printed end time before paying; uses the arithmetic of the settlement.
 
     None while the clock is paused: what is bought then starts with the rest (D20).

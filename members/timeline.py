@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Exists
 
 from members.models import (
     Entitlement,
@@ -40,42 +41,43 @@ class Facts:
     """What the database holds about one member's time."""
 
     bought: list[Bought]
+    paused: bool
     history: list[Stretch]
     segments: dict[tuple[int, datetime], Segment]
 
 
 def _facts(member: Member) -> Facts:
-    bought = [
-        Bought(pk, rank, seconds - revoked)
-        for pk, rank, seconds, revoked in member.entitlements.order_by(
-            "id"
-        ).values_list("id", "rank", "seconds", "revoked_seconds")
-    ]
+    open_pause = Pause.objects.filter(member=member, ends_at__isnull=True)
+    rows = list(
+        member.entitlements.order_by("id").values_list(
+            "id", "rank", "seconds", "revoked_seconds", Exists(open_pause)
+        )
+    )
     segments = list(member.segments.order_by("starts_at"))
     return Facts(
-        bought,
+        [Bought(pk, rank, seconds - revoked) for pk, rank, seconds, revoked, _ in rows],
+        any(paused for *_, paused in rows),
         [Stretch(s.entitlement_id, s.starts_at, s.ends_at) for s in segments],
         {(s.entitlement_id, s.starts_at): s for s in segments},
     )
 
 
-def rebuild(member: Member, *, now: datetime, paused: bool | None = None) -> None:
+def rebuild(member: Member, *, now: datetime) -> None:
     """Lay out the member's future anew from now; history before now never changes.
 
     member  locked by the caller; ``paid_until``, ``timeline_at``, ``version`` are saved
-    paused  whether a pause is open, None to look it up
     raises  TimelineFull, also while paused: what cannot be resumed is not taken
     """
     at = whole_second(now)
     if member.timeline_at is not None:
         at = max(at, member.timeline_at)
-    if paused is None:
-        paused = member.pauses.filter(ends_at__isnull=True).exists()
     facts = _facts(member)
     left = seconds_left(facts.bought, facts.history, at=at)
     if sum(left.values()) > LONGEST.total_seconds():
         raise TimelineFull
-    line = Line((), None) if paused else lay_out(facts.bought, facts.history, at=at)
+    line = (
+        Line((), None) if facts.paused else lay_out(facts.bought, facts.history, at=at)
+    )
     _write(member, facts, line, at=at)
     member.paid_until = line.paid_until
     member.timeline_at = at
@@ -229,7 +231,7 @@ def pause(
     Pause.objects.create(
         member=member, starts_at=whole_second(now), actor=actor, reason=reason
     )
-    rebuild(member, now=now, paused=True)
+    rebuild(member, now=now)
     return True
 
 
@@ -242,5 +244,5 @@ def resume(member_id: int, *, now: datetime) -> bool:
         return False
     opened.ends_at = max(whole_second(now), opened.starts_at)
     opened.save(update_fields=["ends_at"])
-    rebuild(member, now=now, paused=False)
+    rebuild(member, now=now)
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from django.contrib.auth import logout as end_session
@@ -35,7 +34,7 @@ def _next(request: ShopRequest, fallback: str) -> str:
 def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         **step.context,
-        "errors": [asdict(error) for error in step.errors],
+        "errors": step.errors,
         "form": {"code": code},
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "here": "login",

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from members import rules
 from members.models import Member, Plan, ShopRules
-from members.timeline import lock_member
+from members.timeline import LONGEST, lock_member
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk
 from orders.numbers import random_number
 from orders.pricing import line_fen
@@ -55,6 +55,10 @@ class TooManyOpen(NotPlaced):
         self.orders = list(orders)
 
 
+class TooFarAhead(NotPlaced):
+    """The membership would end beyond the longest timeline (security 49)."""
+
+
 class TooManyFromAddress(NotPlaced):
     """The address holds too many unpaid orders (security 84)."""
 
@@ -95,7 +99,7 @@ def place_order(
     in the same transaction.
 
     shown_fen   the total that the page showed, in fen
-    raises      PlanGone, PriceChanged, TooManyOpen, TooManyFromAddress
+    raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress
     """
     limits = rules.current()
     plan = (
@@ -115,6 +119,11 @@ def place_order(
     amount_fen = line_fen(unit_fen, quantity, 10_000)
     if shown_fen != amount_fen:
         raise PriceChanged(plan, amount_fen)
+    end = max(member.paid_until or now, now) + timedelta(
+        seconds=plan.seconds * quantity
+    )
+    if end > now + LONGEST:
+        raise TooFarAhead
     _refuse_hoarding(member, address_digest, limits, now=now)
     order = Order.objects.create(
         no=random_number(),

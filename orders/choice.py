@@ -18,6 +18,7 @@ from kameng.http import ShopRequest, member_of
 from members import catalogue, phone_step
 from members.context import standing_of
 from members.models import Plan, TierKind
+from members.phone_step import FieldError
 from members.standing import Standing, preview
 from orders.pricing import line_fen
 
@@ -41,14 +42,6 @@ class Typed:
     quantity: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """One line of the error summary; ``field`` is the element's name."""
-
-    field: str
-    message: str
-
-
 @dataclass(slots=True)
 class Page:
     """Everything that decides one rendering of the choice page."""
@@ -57,7 +50,7 @@ class Page:
     kind: str
     typed: Typed = field(default_factory=Typed)
     phone_state: Mapping[str, Any] | None = None
-    errors: list[Complaint] = field(default_factory=list)
+    errors: list[FieldError] = field(default_factory=list)
     channels: list[dict[str, Any]] = field(default_factory=list)
     in_wechat: bool = False
 
@@ -130,7 +123,12 @@ def summary_context(page: Page, plan: Plan | None) -> dict[str, Any]:
 def phone_context(page: Page) -> dict[str, Any]:
     """What the fragment ``#phone`` needs."""
     step = page.phone_state or phone_step.entry(member_of(page.request))
-    return {**step, "kind": page.kind, "errors": page.errors, "form": page.typed}
+    return {
+        **step,
+        "kind": page.kind,
+        "errors": page.errors,
+        "form": page.typed,
+    }
 
 
 def stubs(page: Page) -> list[dict[str, Any]]:

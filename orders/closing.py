@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from orders.models import Order, OrderEvent, Status
 
@@ -22,7 +22,20 @@ class Closing(StrEnum):
 
 def lock_order(order_id: int) -> Order:
     """Take the order's row lock, the first in the order order → member → card keys."""
-    return Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+    return _locking().get(pk=order_id)
+
+
+def lock_order_of(gateway: str, out_trade_no: str) -> Order | None:
+    """The same for the order that is being paid under this number, if there is one."""
+    return (
+        _locking()
+        .filter(attempts__gateway=gateway, attempts__out_trade_no=out_trade_no)
+        .first()
+    )
+
+
+def _locking() -> QuerySet[Order]:
+    return Order.objects.select_for_update(of=("self",)).select_related("plan__tier")
 
 
 def close_locked(order: Order, status: Status, *, now: datetime) -> Closing:

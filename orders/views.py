@@ -17,9 +17,10 @@ from kameng.templatetags.shop import yuan
 from members import addresses, catalogue, phone_step, phones, rules
 from members.context import standing_facts
 from members.models import Member, Purpose, TierKind
+from members.phone_step import FieldError
 from orders import checkout as placing
 from orders import choice
-from orders.choice import Complaint, Page, Typed
+from orders.choice import Page, Typed
 from orders.models import Order
 from payments import attempts, channels
 from payments.attempts import Way
@@ -153,7 +154,7 @@ def send_code(request: ShopRequest) -> HttpResponse:
     step = phone_step.send(request, page.typed.phone, Purpose.CHECKOUT, now=request.now)
     page.typed.code = ""
     page.phone_state = step.context
-    page.errors = [Complaint(e.field, e.message) for e in step.errors]
+    page.errors = list(step.errors)
     return _again(page, step.status, retry_after=step.retry_after)
 
 
@@ -181,7 +182,7 @@ def checkout(request: ShopRequest) -> HttpResponse:
         )
         if step.member is None:
             page.phone_state = step.context
-            page.errors = [Complaint(e.field, e.message) for e in step.errors]
+            page.errors = list(step.errors)
             return _again(page, step.status, retry_after=step.retry_after)
         member = step.member
     return _place(page, member)
@@ -201,23 +202,23 @@ def _placed_before(page: Page, member: Member | None) -> Order | None:
     )
 
 
-def _shape(page: Page) -> Complaint | None:
+def _shape(page: Page) -> FieldError | None:
     """What is wrong with the form itself, before a code is spent on it."""
     typed = page.typed
     plan = catalogue.current().plan(typed.plan)
     if plan is None or not (plan.enabled and plan.tier.enabled):
         catalogue.forget()
-        return Complaint("plan", _("这个套餐现在不卖了，请换一个"))
+        return FieldError("plan", _("这个套餐现在不卖了，请换一个"))
     if not 1 <= typed.quantity <= placing.QUANTITY_MAX:
-        return Complaint("plan", _("数量要在 1 到 12 之间"))
+        return FieldError("plan", _("数量要在 1 到 12 之间"))
     if not placing.CLIENT_TOKEN.fullmatch(typed.client_token):
         typed.client_token = ""
-        return Complaint("plan", _("页面过期了，请再点一次"))
+        return FieldError("plan", _("页面过期了，请再点一次"))
     if not placing.SHOWN_FEN.fullmatch(page.request.POST.get("shown_fen", "")):
-        return Complaint("plan", _("页面过期了，请再点一次"))
+        return FieldError("plan", _("页面过期了，请再点一次"))
     here = device(page.request)
     if channels.product_for(typed.channel, here) is None:
-        return Complaint("channel", _("请选一种付款方式"))
+        return FieldError("channel", _("请选一种付款方式"))
     return None
 
 
@@ -255,7 +256,7 @@ def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
     match refusal:
         case placing.PriceChanged(price_fen=price):
             words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))
-            page.errors = [Complaint("plan", words)]
+            page.errors = [FieldError("plan", words)]
             return _again(page, 422)
         case placing.TooManyOpen(orders=orders):
             return render(
@@ -264,12 +265,16 @@ def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
                 {"orders": order_rows(orders, now=page.now)},
                 status=409,
             )
+        case placing.TooFarAhead():
+            words = _("会员时间已经够长了，这次没有下单")
+            page.errors = [FieldError("plan", words)]
+            return _again(page, 422)
         case placing.TooManyFromAddress():
             page.errors = [
-                Complaint("plan", _("这里未付款的订单太多了，付掉或过一会儿再来"))
+                FieldError("plan", _("这里未付款的订单太多了，付掉或过一会儿再来"))
             ]
             return _again(page, 429, retry_after=rules.current().hold_seconds)
-    page.errors = [Complaint("plan", _("这个套餐现在不卖了，请换一个"))]
+    page.errors = [FieldError("plan", _("这个套餐现在不卖了，请换一个"))]
     return _again(page, 422)
 
 
@@ -298,5 +303,5 @@ def way_for(request: ShopRequest, channel: str, product: str = "") -> Way | None
         gateway=channels.CHANNELS[channel].gateway,
         channel=channel,
         product=chosen,
-        payer_ip=addresses.client_of(request).address or None,
+        payer_ip=addresses.client_of(request).ip,
     )

@@ -71,10 +71,7 @@ def open_locked(order: Order, way: Way, *, now: datetime) -> Attempt:
         # Also the other product, when the gateway could not be asked to close it:
         # one live attempt a gateway (K10), better the old way to pay than none.
         return same
-    last_moment = order.expires_at - timedelta(
-        seconds=rules.current().last_attempt_seconds
-    )
-    if now >= last_moment:
+    if not _takes_new_attempts(order, now=now):
         raise NotPayable(order)
     for other in live:
         outbox.add(
@@ -84,6 +81,12 @@ def open_locked(order: Order, way: Way, *, now: datetime) -> Attempt:
             due_at=now,
         )
     return create_locked(order, way, now=now)
+
+
+def _takes_new_attempts(order: Order, *, now: datetime) -> bool:
+    """False in the last 90 seconds of the hold: a wallet needs some time (A9)."""
+    last = timedelta(seconds=rules.current().last_attempt_seconds)
+    return order.is_open(at=now) and now < order.expires_at - last
 
 
 def create_locked(order: Order, way: Way, *, now: datetime) -> Attempt:
@@ -119,19 +122,19 @@ def _close_other_product(order_id: int, way: Way, *, now: datetime) -> None:
     """Close a live attempt of the same gateway for another product, synchronously.
 
     What the gateway answers is applied by the one settle path; when it was paid
-    meanwhile, opening the next attempt is refused because the order is paid.
+    meanwhile, opening the next attempt is refused because the order is paid. Nothing is
+    closed when no other could be opened any more.
     """
     other = (
         Attempt.objects.filter(
             order_id=order_id, gateway=way.gateway, state__in=LIVE_STATES
         )
         .exclude(product=way.product)
+        .select_related("order")
         .first()
     )
-    if other is not None:
-        order = Order.objects.get(pk=order_id)
-        if order.is_open(at=now):
-            close_attempt(other, now=now)
+    if other is not None and _takes_new_attempts(other.order, now=now):
+        close_attempt(other, now=now)
 
 
 def start(attempt: Attempt, *, now: datetime) -> Attempt:
@@ -139,20 +142,25 @@ def start(attempt: Attempt, *, now: datetime) -> Attempt:
 
     A still usable hand-over is kept. A definite refusal makes the attempt ``failed``;
     anything unclear makes it ``unknown``, to be polled and re-sent under the same
-    number (R12).
+    number (R12). The refusal of a repeat proves nothing about the first request, which
+    may even be paid: then closing it at the gateway brings out the truth.
     """
     if attempt.state == AttemptState.OPEN and _usable(attempt, now=now):
         return attempt
     gateway = gateways.get(attempt.gateway)
     if gateway is None:
         raise ChannelOff(attempt.channel)
+    is_first = attempt.state == AttemptState.CREATED and attempt.created_at == now
     try:
         handover = gateway.start(_request(attempt, gateway), now=now)
     except Refused as refusal:
-        _moved(attempt, AttemptState.FAILED, now=now, error=refusal)
+        if is_first:
+            _moved(attempt, AttemptState.FAILED, now=now, error=refusal)
+        else:
+            close_attempt(attempt, now=now)
+            attempt.refresh_from_db(fields=["state"])
     except Unclear as doubt:
-        if attempt.state == AttemptState.CREATED:
-            _moved(attempt, AttemptState.UNKNOWN, now=now, error=doubt)
+        _moved(attempt, AttemptState.UNKNOWN, now=now, error=doubt)
     else:
         _opened(attempt, handover)
     return attempt
@@ -199,19 +207,26 @@ def _opened(attempt: Attempt, handover: Handover) -> None:
     stored["valid_until"] = handover.valid_until and handover.valid_until.isoformat()
     stored["params"] = dict(handover.params)
     # Not from paid, failed or closed: a notice may have overtaken the answer.
-    Attempt.objects.filter(pk=attempt.pk, state__in=LIVE_STATES).update(
+    if Attempt.objects.filter(pk=attempt.pk, state__in=LIVE_STATES).update(
         state=AttemptState.OPEN, handover=stored, last_error=""
-    )
-    attempt.state, attempt.handover = AttemptState.OPEN, stored
+    ):
+        attempt.state, attempt.handover = AttemptState.OPEN, stored
 
 
 def _moved(
     attempt: Attempt, state: AttemptState, *, now: datetime, error: Refused | Unclear
 ) -> None:
-    """Record a refusal or a doubt in one transaction with its line in the story."""
+    """Record a refusal or a doubt in one transaction with its line in the story.
+
+    Only of an attempt that is still as it was made: what another request has opened
+    meanwhile stays open.
+    """
     log.warning("gateway=%s start %s: %s", attempt.gateway, state.value, error.code)
     with transaction.atomic(durable=True):
-        moved = Attempt.objects.filter(pk=attempt.pk, state__in=LIVE_STATES).update(
+        lock_order(attempt.order_id)
+        moved = Attempt.objects.filter(
+            pk=attempt.pk, state=AttemptState.CREATED
+        ).update(
             state=state,
             last_error=(error.words or error.code)[:200],
             **({"next_query_at": None} if state == AttemptState.FAILED else {}),

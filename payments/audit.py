@@ -335,7 +335,7 @@ def _open_cases(now: datetime) -> Broken:
     ).values_list("pk", flat=True)
 
 
-def _with_refunds() -> QuerySet[Attempt]:
+def _with_refunds() -> QuerySet[Any, Any]:
     """Attempts with anything to do with refunds, and the sum of those not refused."""
     standing = ~Q(refunds__state=RefundState.FAILED)
     return (

@@ -17,11 +17,12 @@ from payments.gateways.contract import (
     RefundResult,
     Reply,
     Trade,
+    TradeState,
 )
 from payments.models import Attempt, AttemptState, EventOutcome
 from payments.polling import Asked, query_attempt
-from payments.refunds import apply_refund, record_refund_event
-from payments.settle import Source, apply_result, digest_of, record_alien
+from payments.refunds import apply_refund
+from payments.settle import Source, apply_result, digest_of, is_plain, record_alien
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +46,14 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
         return gateway.not_received("not ours")
     if not notice.fresh:
         return _ask_instead(gateway, notice, now=now)
-    outcomes = []
+    outcome = None
     if notice.refund is not None:
-        outcomes.append(
-            _take_refund(gateway, notice, notice.refund, digest=digest, now=now)
-        )
+        if not _is_payment_known(gateway, notice.refund, now=now):
+            return gateway.not_received("payment unknown")
+        outcome = apply_refund(gateway.code, notice.refund, digest=digest, now=now)
     elif notice.trade is not None:
-        outcomes.append(_take_trade(gateway, notice.trade, digest=digest, now=now))
-    if any(outcome in UNANSWERED for outcome in outcomes):
+        outcome = _take_trade(gateway, notice.trade, digest=digest, now=now)
+    if outcome in UNANSWERED:
         return gateway.not_received("needs a person")
     return gateway.received()
 
@@ -60,33 +61,37 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
 def _take_trade(
     gateway: Gateway, trade: Trade, *, digest: str, now: datetime
 ) -> EventOutcome:
-    return apply_result(gateway.code, trade, source=Source("notice", digest), now=now)
-
-
-def _take_refund(
-    gateway: Gateway,
-    notice: Notice,
-    refund: RefundResult,
-    *,
-    digest: str,
-    now: datetime,
-) -> EventOutcome:
-    """Book a refund; if its payment is not known yet, ask for that first (B20)."""
-    attempt = Attempt.objects.filter(
-        gateway=gateway.code, out_trade_no=refund.trade_number
-    ).first()
-    if attempt is not None and attempt.state != AttemptState.PAID:
-        query_attempt(attempt, now=now)
-    outcome = apply_refund(gateway.code, refund, now=now)
-    record_refund_event(gateway.code, refund, outcome, digest=digest, now=now)
+    """Book a payment; what the notice does not say plainly is asked for (B21)."""
+    source = Source("notice", digest)
+    outcome = apply_result(gateway.code, trade, source=source, now=now)
+    vague = trade.state == TradeState.PAID and not is_plain(trade)
+    if vague or trade.state == TradeState.UNKNOWN:
+        attempt = _attempt(gateway, trade.number)
+        if attempt is not None:
+            query_attempt(attempt, now=now)
     return outcome
+
+
+def _is_payment_known(gateway: Gateway, refund: RefundResult, *, now: datetime) -> bool:
+    """Whether the refunded attempt is booked as paid, after asking if need be (B20).
+
+    True also for a number that is none of ours: there is nothing to wait for.
+    """
+    attempt = _attempt(gateway, refund.trade_number)
+    if attempt is None or attempt.state == AttemptState.PAID:
+        return True
+    query_attempt(attempt, now=now)
+    attempt.refresh_from_db(fields=["state"])
+    return attempt.state == AttemptState.PAID
 
 
 def _ask_instead(gateway: Gateway, notice: Notice, *, now: datetime) -> Reply:
     """A true signature with an old time stamp: only the gateway's answer counts (B11)."""
-    attempt = Attempt.objects.filter(
-        gateway=gateway.code, out_trade_no=notice.number
-    ).first()
+    attempt = _attempt(gateway, notice.number)
     if attempt is not None and query_attempt(attempt, now=now) == Asked.ANSWERED:
         return gateway.received()
     return gateway.not_received("stale")
+
+
+def _attempt(gateway: Gateway, number: str) -> Attempt | None:
+    return Attempt.objects.filter(gateway=gateway.code, out_trade_no=number).first()

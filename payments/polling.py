@@ -163,8 +163,11 @@ def cancel(order_id: int, *, now: datetime) -> Closing:
     """Cancel a pending order at the shopper's wish (A12); a paid one stays paid (A13).
 
     Its live attempts are closed by the outbox; money that comes all the same goes back.
+    Money that has come and differs waits for an operator, who may still accept it.
     """
     order = lock_order(order_id)
+    if order.attempts.filter(state=AttemptState.PAID).exists():
+        return Closing.PAID
     closing = close_locked(order, Status.CANCELLED, now=now)
     if closing == Closing.DONE:
         live = order.attempts.filter(state__in=LIVE_STATES)

@@ -156,13 +156,24 @@ def _note_doubt(refund: Refund, doubt: contract.Unclear, *, now: datetime) -> No
 
 
 @transaction.atomic(durable=True)
-def apply_refund(gateway: str, result: RefundResult, *, now: datetime) -> EventOutcome:
+def apply_refund(
+    gateway: str, result: RefundResult, *, digest: str = "", now: datetime
+) -> EventOutcome:
     """Book what a gateway says about a refund; repeats change nothing.
 
     Success is final and wins over an earlier failure (F11); a definite failure
     releases the reserved money once (F9, F10), which brings the attempt into the
     operator's queue.
+
+    digest  names a notice once for ever (K24); "" for answers that are not kept
     """
+    outcome = _apply_refund(gateway, result, now=now)
+    if digest:
+        _record(gateway, result, outcome, digest=digest, now=now)
+    return outcome
+
+
+def _apply_refund(gateway: str, result: RefundResult, *, now: datetime) -> EventOutcome:
     known = (
         Refund.objects.filter(out_refund_no=result.number, attempt__gateway=gateway)
         .values_list("pk", "attempt__order_id")
@@ -189,7 +200,10 @@ def _succeed(refund: Refund, result: RefundResult, *, now: datetime) -> None:
         return
     attempt = refund.attempt
     if refund.state == RefundState.FAILED:
-        attempt.refund_reserved_fen += refund.amount_fen
+        # An operator may have used the released money for another refund: K12 holds,
+        # and the line below tells that more went out than came in.
+        reserved = attempt.refund_reserved_fen + refund.amount_fen
+        attempt.refund_reserved_fen = min(reserved, attempt.paid_fen or 0)
         attempt.save(update_fields=["refund_reserved_fen"])
         log.error("gateway=%s refund succeeded after it had failed", attempt.gateway)
     refund.state = RefundState.SUCCESS
@@ -224,7 +238,7 @@ def _fail(refund: Refund, result: RefundResult, *, now: datetime) -> None:
     log.error("gateway=%s refund failed: %s", attempt.gateway, result.raw_state[:40])
 
 
-def record_refund_event(
+def _record(
     gateway: str,
     result: RefundResult,
     outcome: EventOutcome,

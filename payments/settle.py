@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import prefetch_related_objects
 
 from members import rules
-from members.timeline import activate, lock_member
+from members.timeline import TimelineFull, activate, lock_member
 from notifications import outbox
-from orders.closing import lock_order
+from orders.closing import lock_order_of
 from orders.models import Fulfil, Order, OrderEvent, Risk, Status
 from payments import telling
 from payments.gateways.contract import Trade, TradeState
@@ -44,6 +45,19 @@ class Source:
 
     kind: str
     digest: str = ""
+
+
+MOST_FEN = 10**13
+"""No gateway moves more at once, and every column holds it."""
+
+
+def is_plain(trade: Trade) -> bool:
+    """Whether amount and currency are stated so that they can be compared and kept."""
+    return (
+        trade.amount_fen is not None
+        and trade.amount_fen <= MOST_FEN
+        and len(trade.currency) <= 3
+    )
 
 
 def digest_of(raw: bytes) -> str:
@@ -76,17 +90,16 @@ def apply_result(
 def _apply(
     gateway: str, trade: Trade, *, source: Source, now: datetime
 ) -> EventOutcome:
-    known = (
-        Attempt.objects.filter(gateway=gateway, out_trade_no=trade.number)
-        .values_list("pk", "order_id")
-        .first()
-    )
-    if known is None:
+    order = lock_order_of(gateway, trade.number)
+    if order is None:
         log.error("gateway=%s %s names no attempt of ours", gateway, source.kind)
         return _record(gateway, trade, None, EventOutcome.ORPHAN, source, now=now)
-    order = lock_order(known[1])
-    attempt = Attempt.objects.get(pk=known[0])  # read anew, under the lock
-    attempt.order = order
+    prefetch_related_objects([order], "attempts")  # only now, under the lock
+    attempt = next(
+        each
+        for each in order.attempts.all()
+        if (each.gateway, each.out_trade_no) == (gateway, trade.number)
+    )
     if trade.state == TradeState.PAID:
         outcome = _apply_paid(order, attempt, trade, now=now)
     else:
@@ -124,7 +137,7 @@ def _apply_paid(
 ) -> EventOutcome:
     if attempt.state == AttemptState.PAID:
         return _apply_again(order, attempt, trade)
-    if trade.amount_fen is None or not trade.txn_id:
+    if not (is_plain(trade) and trade.txn_id):
         log.error("gateway=%s success without a readable amount", attempt.gateway)
         return EventOutcome.MISMATCH
     attempt.state = AttemptState.PAID
@@ -145,7 +158,7 @@ def _apply_paid(
             RefundReason.LATE: EventOutcome.LATE,
         }[refund]
     if refund is not None:
-        attempt.refund_reserved_fen = attempt.paid_fen
+        attempt.refund_reserved_fen = attempt.paid_fen or 0
     attempt.save(
         update_fields=[
             "state",
@@ -207,12 +220,6 @@ def settle_locked(order: Order, attempt: Attempt, *, now: datetime) -> None:
     An order under review keeps the money and delivers nothing yet (A14).
     """
     late = now > order.expires_at
-    order.status = Status.PAID
-    order.settled_by = attempt
-    order.paid_at = now
-    order.fulfil = Fulfil.HELD if order.risk == Risk.REVIEW else Fulfil.DONE
-    order.version += 1
-    order.save(update_fields=["status", "settled_by", "paid_at", "fulfil", "version"])
     events = [
         OrderEvent(
             order=order,
@@ -221,25 +228,41 @@ def settle_locked(order: Order, attempt: Attempt, *, now: datetime) -> None:
             detail={"attempt": attempt.pk, "gateway": attempt.gateway, "late": late},
         )
     ]
-    if order.fulfil == Fulfil.DONE:
-        fulfil_locked(order, now=now, events=events)
+    order.status = Status.PAID
+    order.settled_by = attempt
+    order.paid_at = now
+    if order.risk == Risk.REVIEW:
+        order.fulfil = Fulfil.HELD
+    else:
+        order.fulfil = fulfil_locked(order, now=now, events=events)
+    order.version += 1
+    order.save(update_fields=["status", "settled_by", "paid_at", "fulfil", "version"])
     OrderEvent.objects.bulk_create(events)
     close_rivals(order, attempt, now=now)
 
 
-def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> None:
-    """Give the time that a locked, paid order bought, and tell the member."""
+def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> Fulfil:
+    """Give the time that a locked order bought, and tell the member.
+
+    Time that fits on no timeline is held for an operator; the money stays booked.
+    """
     assert order.plan is not None
     member = lock_member(order.member_id)
-    activate(
-        member,
-        order_id=order.pk,
-        tier_id=order.plan.tier_id,
-        rank=order.rank,
-        discount_bp=order.tier_discount_bp,
-        seconds=order.seconds,
-        now=now,
-    )
+    try:
+        with transaction.atomic():
+            activate(
+                member,
+                order_id=order.pk,
+                tier_id=order.plan.tier_id,
+                rank=order.rank,
+                discount_bp=order.tier_discount_bp,
+                seconds=order.seconds,
+                now=now,
+            )
+    except TimelineFull:
+        log.error("order %s is paid and its time fits on no timeline", order.pk)
+        events.append(OrderEvent(order=order, at=now, kind="held"))
+        return Fulfil.HELD
     events.append(
         OrderEvent(
             order=order,
@@ -252,13 +275,19 @@ def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> N
         )
     )
     telling.activated(order, member, now=now)
+    return Fulfil.DONE
 
 
 def close_rivals(order: Order, winner: Attempt, *, now: datetime) -> None:
     """Queue the closing of the order's other live attempts."""
-    rivals = order.attempts.filter(state__in=LIVE_STATES).exclude(pk=winner.pk)
-    for number, pk in rivals.values_list("out_trade_no", "pk"):
-        outbox.add(f"close:{number}", "attempt.close", {"attempt": pk}, due_at=now)
+    rivals = [a for a in order.attempts.all() if a.is_live and a.pk != winner.pk]
+    for rival in rivals:
+        outbox.add(
+            f"close:{rival.out_trade_no}",
+            "attempt.close",
+            {"attempt": rival.pk},
+            due_at=now,
+        )
 
 
 def _record(
@@ -286,7 +315,7 @@ def _record(
                 kind=source.kind,
                 number=trade.number[:64],
                 txn_id=trade.txn_id[:64],
-                amount_fen=trade.amount_fen,
+                amount_fen=trade.amount_fen if is_plain(trade) else None,
                 currency=trade.currency[:3],
                 content={"state": trade.raw_state[:40], "refused": trade.refused[:120]},
                 attempt=attempt,

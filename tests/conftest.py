@@ -12,6 +12,10 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from members import catalogue, rules
 from members.management.commands.demo import fill
 from members.models import Member, Plan
+from notifications import outbox
+from tests.sandbox.merchant import NoticeServer
+from tests.sandbox_process import Sandbox, running_sandbox
+from tests.shopping import Till, gateways_of
 
 set_hypothesis_home_dir("var/cache/hypothesis")
 hypothesis.settings.register_profile(
@@ -67,3 +71,55 @@ def operator(db: None) -> Member:
 @pytest.fixture
 def week(shop: None) -> Plan:
     return Plan.objects.select_related("tier").get(slug="temporary-7")
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is woken after a commit: a test runs the outbox when it wants to."""
+    monkeypatch.setattr(outbox, "wake", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def notice_box() -> Iterator[NoticeServer]:
+    """Where the sandbox's notices arrive when a test wants to deliver them itself."""
+    server = NoticeServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def gateways_on(sandbox_process: Sandbox, notice_box: NoticeServer) -> Iterator[None]:
+    """Once a module: building the gateways loads their keys, which is slow."""
+    with gateways_of(sandbox_process, notice_box.url.removesuffix("/notify/")):
+        yield
+
+
+@pytest.fixture
+def till(
+    shop: None,
+    asleep: None,
+    gateways_on: None,
+    sandbox_process: Sandbox,
+    notice_box: NoticeServer,
+    now: datetime,
+) -> Till:
+    """A till whose gateways are the sandbox's."""
+    sandbox_process.reset()
+    sandbox_process.set_notice_gaps()
+    notice_box.received.clear()
+    till = Till(now, sandbox_process, notice_box)
+    till.set_clock(now)
+    return till
+
+
+@pytest.fixture
+def book(shop: None, asleep: None, now: datetime) -> Till:
+    """A till without gateways, for what happens inside the shop."""
+    return Till(now)

@@ -18,7 +18,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
 
-
 class Complaint(Protocol):
     """One line of a form's error summary; ``field`` is empty where none is to blame."""
 
@@ -31,7 +30,20 @@ class Complaint(Protocol):
 register = template.Library()
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+MONTHS = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
@@ -236,6 +248,14 @@ def plan_caption(days: int) -> str:
         case 30:
             return gettext("常用更划算")
     return ""
+
+
+@register.filter
+def days_word(days: int) -> str:
+    """The unit beside a number of days that is set apart from it."""
+    if _english():
+        return "day" if days == 1 else "days"
+    return "天"
 
 
 @register.filter

@@ -44,6 +44,17 @@
   }
 
   // [data-handover=attempt]: opens the wallet once for each attempt, never again on Back.
+  // Paying again asks for it again: its form forgets that the wallet was opened.
+  function payAgain(form) {
+    form.addEventListener("submit", () => {
+      try {
+        each(document, "[data-again]", (open) => sessionStorage.removeItem(`handover:${open.dataset.again}`));
+      } catch {
+        // no storage, nothing to forget
+      }
+    });
+  }
+
   function handOver(link) {
     const key = `handover:${link.dataset.handover}`;
     try {
@@ -169,6 +180,7 @@
   function attach(root) {
     each(root, "[data-countdown]", countdown);
     each(root, "[data-handover]", handOver);
+    each(root, "[data-again]", payAgain);
     each(root, "[data-copy]", copyButton);
     each(root, "[data-resend-at]", resendClock);
     each(root, "[autocomplete='one-time-code']", codeField);

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from members import rules
 from members.models import HitLog, Member, OneTimeCode, ShopRules
+from members.phone_step import FieldError
 from notifications.sms import Result
 from tests.members.edge import OTHER_PHONE, PHONE, Inbox
 
@@ -80,9 +81,7 @@ def test_a_bad_phone_gets_words_and_moves_nothing(
     """security 15, 17"""
     page = client.post(reverse(url), {"phone": phone, "code": "123456"})
     assert page.status_code == 422
-    assert page.context["errors"] == [
-        {"field": "phone", "message": "手机号要 11 位，以 1 开头"}
-    ]
+    assert page.context["errors"] == (FieldError("phone", "手机号要 11 位，以 1 开头"),)
     assert page.context["phone"]["value"] == phone[:64]
     assert not inbox.messages
     assert not OneTimeCode.objects.exists()
@@ -218,7 +217,7 @@ def test_a_missing_code_gets_words(
     assert page.status_code == 422
     assert page.context["phone_state"] == ("sent" if sent_first else "entry")
     words = "填写短信里的 6 位验证码" if sent_first else "先获取验证码"
-    assert page.context["errors"] == [{"field": "code", "message": words}]
+    assert page.context["errors"] == (FieldError("code", words),)
     assert words in page.text
 
 

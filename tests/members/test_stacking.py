@@ -244,9 +244,7 @@ def assert_lawful(
     if line.paused:
         assert (future, line.paid_until) == ([], None)
         return
-    ran = sum(
-        int((s.ends_at - s.starts_at).total_seconds()) for s in line.stretches
-    )
+    ran = sum(int((s.ends_at - s.starts_at).total_seconds()) for s in line.stretches)
     assert ran == sum(each.seconds for each in line.bought)
     assert [s.entitlement for s in future] == oracle.order()
     for one, following in pairwise(future):

@@ -50,7 +50,7 @@ def main() -> None:
                 viewport={"width": width, "height": height}, color_scheme=scheme
             )
             page.add_init_script(HANDED_OVER)
-            page.on("console", lambda message: print(message.text, file=sys.stderr))
+            page.on("console", lambda said: sys.stderr.write(f"{said.text}\n"))
             for name in wanted.names or STATES:
                 page.goto(f"{address}/{name}")
                 page.screenshot(

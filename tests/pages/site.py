@@ -36,7 +36,9 @@ def serve(language: str = "zh-hans") -> Iterator[str]:
                 kind = mimetypes.guess_type(file.name)[0] or "text/plain"
                 self._answer(file.read_bytes(), kind)
             elif name in STATES:
-                self._answer(render(name, language).encode(), "text/html; charset=utf-8")
+                self._answer(
+                    render(name, language).encode(), "text/html; charset=utf-8"
+                )
             else:
                 self.send_response(204)
                 self.end_headers()

@@ -197,9 +197,7 @@ CHOICE: dict[str, Context] = {
     "choice-before-temporary": signed_in(
         kind="long-term",
         plans=long_ladder(),
-        summary=summary(
-            price_fen=7500, paused_seconds=525_600, paused_name="临时会员"
-        ),
+        summary=summary(price_fen=7500, paused_seconds=525_600, paused_name="临时会员"),
     ),
     "choice-paused": signed_in(
         summary={"price_fen": 1500, "quantity": 1, "stands_still": True}
@@ -245,7 +243,11 @@ CHOICE: dict[str, Context] = {
     "phone-verified": signed_in(),
     "channels-one-down": choice(
         channels=channels(
-            wechat={"selected": False, "available": False, "reason": "维护中，稍后再试"},
+            wechat={
+                "selected": False,
+                "available": False,
+                "reason": "维护中，稍后再试",
+            },
             alipay={"selected": True},
         )
     ),
@@ -411,9 +413,7 @@ PAY: dict[str, Context] = {
         membership=bought(ends_at=after(days=9), merged_seconds=172_800)
     ),
     "success-waits": settled(
-        membership=bought(
-            waits=True, starts_at=after(days=40), ends_at=after(days=47)
-        )
+        membership=bought(waits=True, starts_at=after(days=40), ends_at=after(days=47))
     ),
     "success-before-temporary": settled(
         membership=bought(
@@ -468,7 +468,15 @@ def order_page(status: str, *codes: str, **more: Any) -> Context:
 
 
 def rows() -> list[Context]:
-    states = ("pending", "paid", "held", "expired", "cancelled", "refunding", "refunded")
+    states = (
+        "pending",
+        "paid",
+        "held",
+        "expired",
+        "cancelled",
+        "refunding",
+        "refunded",
+    )
     return [
         {**order(), "status": status, "placed_at": after(days=-40 * i)}
         for i, status in enumerate(states)
@@ -532,7 +540,13 @@ def account(**more: Any) -> Context:
 
 
 def notice(ends_at: datetime, **more: Any) -> Context:
-    return {"ends_at": ends_at, "ended": False, "key": "soon:1", "renewal": None, **more}
+    return {
+        "ends_at": ends_at,
+        "ended": False,
+        "key": "soon:1",
+        "renewal": None,
+        **more,
+    }
 
 
 def badge(**more: Any) -> Context:
@@ -614,7 +628,11 @@ PAGES: dict[str, tuple[str, Context]] = {
             member,
             expiry_notice=notice(
                 after(days=3),
-                renewal={"amount_fen": 1500, "at": after(days=2), "off_url": "/account/"},
+                renewal={
+                    "amount_fen": 1500,
+                    "at": after(days=2),
+                    "off_url": "/account/",
+                },
             ),
         ),
     ),
@@ -637,7 +655,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         ),
     ),
     "order-pending": ("orders/order.html", order_page("pending")),
-    "order-paid": ("orders/order.html", order_page("paid", "paid", "activated", "told")),
+    "order-paid": (
+        "orders/order.html",
+        order_page("paid", "paid", "activated", "told"),
+    ),
     "order-held": ("orders/order.html", order_page("held", "paid", "held")),
     "order-expired": ("orders/order.html", order_page("expired", "refused", "expired")),
     "order-cancelled": ("orders/order.html", order_page("cancelled", "cancelled")),

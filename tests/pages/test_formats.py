@@ -97,7 +97,9 @@ def test_a_moment_is_marked_up_for_machines() -> None:
     assert shop.day_tag(at, NOW) == (
         '<time datetime="2026-11-29T06:05:00+00:00">11 月 29 日</time>'
     )
-    assert shop.clock_tag(at) == '<time datetime="2026-11-29T06:05:00+00:00">14:05</time>'
+    assert (
+        shop.clock_tag(at) == '<time datetime="2026-11-29T06:05:00+00:00">14:05</time>'
+    )
     assert shop.clock(at) == "14:05"
 
 
@@ -172,6 +174,12 @@ def test_what_a_plan_is_for() -> None:
         "常用更划算",
         "",
     ]
+
+
+def test_the_unit_of_days() -> None:
+    assert shop.days_word(1) == "天"
+    with translation.override("en"):
+        assert [shop.days_word(days) for days in (1, 7)] == ["day", "days"]
 
 
 def test_the_first_message_of_a_field() -> None:

@@ -117,7 +117,9 @@ def test_a_state_fits_in_english(name: str, page: Page, english_address: str) ->
     assert page.evaluate(OVERFLOW) <= 0
 
 
-@pytest.mark.parametrize("name", ["choice", "pay-desktop-qr", "success-welcome", "home"])
+@pytest.mark.parametrize(
+    "name", ["choice", "pay-desktop-qr", "success-welcome", "home"]
+)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_the_four_main_pages_are_clean_at_every_size(

@@ -17,7 +17,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.db.models import F, Model
+from django.db.models import F, Model, QuerySet
 
 from members import reminders, timeline
 from members.models import Entitlement, Member, Plan, Segment, Tier
@@ -172,6 +172,11 @@ def unguard(model: type[Model]) -> None:
         cursor.execute(f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM {table}")  # noqa: S608
 
 
+def money_of(order: Order) -> QuerySet[Attempt]:
+    """The attempt that settled an order."""
+    return Attempt.objects.filter(settled_order=order)
+
+
 type Damage = Callable[[Story], object]
 DAMAGES: list[tuple[Damage, set[str]]] = []
 
@@ -233,19 +238,15 @@ def given_twice(story: Story) -> None:
 
 
 @damage("INV-4 an order is settled by a paid attempt of its own")
-def settled_by_a_strangers_money(story: Story) -> None:
+def settled_by_each_others_money(story: Story) -> None:
+    """The sums are exchanged as well, so that only the owner is wrong."""
     first, second = story.first, story.second
-    assert first.settled_by is not None
-    assert second.settled_by is not None
-    # The same sum, so that only the owner is wrong.
+    money_of(first).update(paid_fen=second.amount_fen)
+    money_of(second).update(paid_fen=first.amount_fen)
     Order.objects.filter(pk=second.pk).update(
-        settled_by=None, status="expired", paid_at=None
-    )
-    Attempt.objects.filter(pk=second.settled_by_id).update(
-        paid_fen=first.amount_fen,
+        settled_by=None, status="pending", paid_at=None
     )
     Order.objects.filter(pk=first.pk).update(settled_by=second.settled_by)
-    Attempt.objects.filter(pk=first.settled_by_id).update(paid_fen=second.amount_fen)
     Order.objects.filter(pk=second.pk).update(
         settled_by=first.settled_by, status="paid", paid_at=second.paid_at
     )
@@ -253,12 +254,12 @@ def settled_by_a_strangers_money(story: Story) -> None:
 
 @damage("INV-4 an order is settled by a paid attempt of its own")
 def settled_by_money_that_never_came(story: Story) -> None:
-    Attempt.objects.filter(pk=story.first.settled_by_id).update(state="closed")
+    money_of(story.first).update(state="closed")
 
 
 @damage("INV-4 money is reserved for exactly the refunds that were not refused")
 def reserved_for_no_refund(story: Story) -> None:
-    Attempt.objects.filter(pk=story.first.settled_by_id).update(refund_reserved_fen=500)
+    money_of(story.first).update(refund_reserved_fen=500)
 
 
 @damage("INV-4 money that settled an order was not also returned as unneeded")
@@ -289,12 +290,12 @@ def another_sum_asked_for(story: Story) -> None:
 
 @damage("INV-7 an order was settled by exactly its amount")
 def settled_by_less(story: Story) -> None:
-    Attempt.objects.filter(pk=story.first.settled_by_id).update(paid_fen=1400)
+    money_of(story.first).update(paid_fen=1400)
 
 
 @damage("INV-7 an order was settled by exactly its amount")
 def settled_by_dollars(story: Story) -> None:
-    Attempt.objects.filter(pk=story.first.settled_by_id).update(paid_currency="USD")
+    money_of(story.first).update(paid_currency="USD")
 
 
 @damage("INV-7 an entitlement is what its order froze")

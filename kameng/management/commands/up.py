@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connection, connections
 
 from kameng import embedded, env, ports, programs
 from kameng.programs import Place
@@ -32,7 +32,8 @@ class Command(BaseCommand):
         "broker; outside production also the sandbox, and the demo shop in an empty "
         "database. HOST and PORT say where. Ctrl-C stops everything."
     )
-    requires_system_checks: list[str] = []
+    # Development saves the time; bin/ci checks the same code.
+    requires_system_checks = "__all__" if settings.PRODUCTION else []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -100,9 +101,10 @@ def start_broker(supervisor: Supervisor) -> str:
 def prepare() -> None:
     """Bring the tables and the static files up to date."""
     try:
-        call_command("migrate", interactive=False, verbosity=0)
+        connection.ensure_connection()
     except DatabaseError as error:
         raise CommandError(f"DATABASE_URL: {error}") from error
+    call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     connections.close_all()
 
