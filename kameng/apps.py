@@ -8,7 +8,16 @@ class KamengConfig(AppConfig):
     verbose_name = "kameng"
 
     def ready(self) -> None:
-        from kameng import checks  # noqa: F401  (registers the system checks)
+        """Register the system checks; in production a broken setting ends the start.
+
+        Here, so that it holds for web server, worker, beat and every command alike.
+        """
+        from django.conf import settings
+
+        from kameng import checks
+
+        if settings.PRODUCTION:
+            checks.refuse_broken_settings()
 
 
 class ConsoleConfig(admin_apps.AdminConfig):

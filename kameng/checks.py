@@ -1,31 +1,60 @@
-"""System checks: a gateway or an SMS provider with broken settings stops the start."""
+"""What keeps a gateway or an SMS provider from working, found before anybody pays.
+
+A gateway without any key is off; one with some of them, or with a broken one, is a
+mistake. In production that stops the start of every process; elsewhere it is a line of
+``check --deploy``, for loading keys takes longer than all other checks together.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+
+
+def refuse_broken_settings() -> None:
+    """Raise when a gateway or the SMS provider is half configured or broken.
+
+    raises  ImproperlyConfigured with a line for each setting, which names it
+    """
+    if lines := _broken():
+        raise ImproperlyConfigured("\n".join(lines))
 
 
 @register(deploy=not settings.PRODUCTION)
 def outside_world(**_: Any) -> list[CheckMessage]:
-    """Each line names a setting; a certificate that nears its end is a warning.
+    """Each line names a setting; a certificate that nears its end is a warning."""
+    from payments import gateways
 
-    Every command minds this in production. Elsewhere only ``check --deploy`` does, for
-    loading keys takes longer than all other checks together.
-    """
+    return [
+        *(Error(line, id="kameng.E001") for line in _broken()),
+        *(
+            Warning(line, id="kameng.W001")
+            for line in gateways.ageing(now=timezone.now())
+        ),
+    ]
+
+
+def _broken() -> list[str]:
     from notifications import sms
     from payments import gateways
 
-    now = timezone.now()
-    ageing = {
-        line for gateway in gateways.available() for line in gateway.problems(now=now)
-    }
-    return [
-        Warning(line, id="kameng.W001")
-        if line in ageing
-        else Error(line, id="kameng.E001")
-        for line in (*gateways.problems(now=now), *sms.problems())
-    ]
+    return [*gateways.broken(), *sms.problems(), *_sandbox_certificates()]
+
+
+def _sandbox_certificates() -> list[str]:
+    """In production, the certificate with which the sandbox plays WeChat Pay."""
+    from payments.gateways import keys
+
+    bundle = settings.WECHAT_PAY_PLATFORM_CERTS
+    if not (settings.PRODUCTION and bundle):
+        return []
+    with suppress(keys.BadKey):  # the gateway's own line names it
+        for certificate in keys.load_certificates(bundle):
+            if "SANDBOX" in certificate.subject.rfc4514_string():
+                return ["WECHAT_PAY_PLATFORM_CERTS: the sandbox's value in production"]
+    return []

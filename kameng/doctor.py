@@ -106,7 +106,8 @@ def _secrets(now: datetime) -> Iterator[Line]:
     ]
     if made_up:
         names = " and ".join(made_up)
-        yield Line("secrets", _only_in_production(), f"{names}: not in the environment")
+        words = f"{names}: not set, so every process makes its own"
+        yield Line("secrets", _only_in_production(), words)
     if not short:
         count = len(settings.DATA_KEYS)
         yield Line("secrets", Level.OK, f"SECRET_KEY and {count} of DATA_KEYS are long")

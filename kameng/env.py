@@ -18,9 +18,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def text(name: str, default: str = "") -> str:
-    """The value of ``NAME``, or the content of the file that ``NAME_FILE`` names."""
+    """The value of ``NAME``, or the content of the file that ``NAME_FILE`` names.
+
+    An empty ``NAME`` gives way to its file, as both stand in a filled-in .env.example.
+    """
     path = os.environ.get(f"{name}_FILE")
-    if path and name not in os.environ:
+    if path and not os.environ.get(name):
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -54,8 +57,13 @@ def networks(name: str) -> list[Network]:
 def url(name: str, default: str = "", *, https_only: bool = False) -> str:
     """An absolute http(s) URL without a trailing slash."""
     value = (text(name) or default).rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018 - raises when it is no number
+    except ValueError:
+        usable = False
+    if not usable:
         raise ImproperlyConfigured(f"{name}: {value!r} is not an http(s) URL")
     if https_only and parts.scheme != "https":
         raise ImproperlyConfigured(f"{name}: {value!r} must be https in production")

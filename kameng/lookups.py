@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,14 @@ from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.paginator import Paginator
 from django.db.models import Field, Model, QuerySet
 from django.forms import Field as FormField
-from django.http import HttpRequest
+from django.forms import ModelChoiceField
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 
 def now_of(request: HttpRequest) -> datetime:
@@ -23,7 +28,7 @@ def now_of(request: HttpRequest) -> datetime:
 
 
 class PlainChoices:
-    """Choices without the pop-ups that add or change the chosen object."""
+    """Choices in our words, without the pop-ups that change the chosen object."""
 
     def formfield_for_dbfield(
         self, db_field: Field, request: HttpRequest, **kwargs: Any
@@ -33,7 +38,20 @@ class PlainChoices:
         )
         if field and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
+        if isinstance(field, ModelChoiceField) and field.empty_label:
+            field.empty_label = _("选一项")
         return field
+
+    def formfield_for_choice_field(
+        self, db_field: Field, request: HttpRequest, **kwargs: Any
+    ) -> FormField | None:
+        kwargs["choices"] = db_field.get_choices(
+            include_blank=db_field.blank or not db_field.has_default(),
+            blank_choice=[("", _("选一项"))],
+        )
+        return super().formfield_for_choice_field(  # type: ignore[misc]
+            db_field, request, **kwargs
+        )
 
 
 class ConsoleAdmin(PlainChoices, admin.ModelAdmin):
@@ -46,6 +64,12 @@ class ConsoleAdmin(PlainChoices, admin.ModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Closed: by default the admin would filter by any column, also a secret one."""
         return lookup in self.lookups
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        named = {"title": capfirst(str(self.opts.verbose_name_plural))}
+        return super().changelist_view(request, named | (extra_context or {}))
 
 
 class RecentPages(Paginator):
@@ -111,6 +135,24 @@ class ChosenOnly(admin.SimpleListFilter):
     ) -> list[tuple[str, str]]:
         value = self.value()
         return [(value, self.label(value))] if value else []
+
+
+def linked(name: str, label: Any) -> Callable[[Any, Model], SafeString | str]:
+    """A column of a model admin: the related row as a link to its page.
+
+    name   of the relation
+    label  the column's name, for relations whose models give them none
+    """
+
+    @admin.display(description=label)
+    def column(self: Any, row: Model) -> SafeString | str:
+        related: Model | None = getattr(row, name)
+        if related is None:
+            return "–"
+        page = f"admin:{related._meta.app_label}_{related._meta.model_name}_change"
+        return format_html('<a href="{}">{}</a>', reverse(page, args=[related.pk]), related)
+
+    return column
 
 
 def chip(words: object, tone: str = "", icon: str = "•") -> SafeString:

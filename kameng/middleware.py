@@ -15,7 +15,6 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import get_language_from_request
-from redis.exceptions import RedisError
 
 from kameng.logs import request_id
 from kameng.static_pages import unavailable
@@ -88,6 +87,8 @@ class LandingCacheMiddleware:
         return HttpResponse(page[0], headers=page[1])
 
     def _from_cache(self, key: str) -> tuple[bytes, dict[str, str]] | None:
+        from redis.exceptions import RedisError  # slow to load: not at the start
+
         try:
             page: tuple[bytes, dict[str, str]] | None = cache.get(key)
         except (RedisError, OSError):
@@ -95,6 +96,8 @@ class LandingCacheMiddleware:
         return page
 
     def _to_cache(self, key: str, page: tuple[bytes, dict[str, str]]) -> None:
+        from redis.exceptions import RedisError
+
         try:
             cache.set(key, page, self.BEHIND_SECONDS)
         except (RedisError, OSError):

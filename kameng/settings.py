@@ -312,11 +312,18 @@ if PRODUCTION:
     for _name in (
         "ALIPAY_APP_ID",
         "ALIPAY_SELLER_ID",
-        "WECHAT_PAY_MCH_ID",
         "WECHAT_PAY_APP_ID",
+        "WECHAT_PAY_MCH_ID",
+        "WECHAT_PAY_PUBLIC_KEY_ID",
+        "TENCENT_SMS_SECRET_ID",
+        "TENCENT_SMS_SDK_APP_ID",
+        "ALIYUN_SMS_ACCESS_KEY_ID",
     ):
-        if globals()[_name].upper().startswith("SANDBOX"):
+        if "SANDBOX" in globals()[_name].upper():
             raise ImproperlyConfigured(f"{_name}: the sandbox's value in production")
+    if WECHAT_PAY_API_V3_KEY and len(set(WECHAT_PAY_API_V3_KEY)) < 8:
+        raise ImproperlyConfigured("WECHAT_PAY_API_V3_KEY: a sample, not a random key")
+    # Whether keys are complete and can be read is judged by ``kameng.checks``.
 
 # --- Content security policy -----------------------------------------------------
 

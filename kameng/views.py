@@ -19,7 +19,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from django.views.i18n import set_language as django_set_language
-from redis.exceptions import RedisError
 
 from kameng import freshness
 
@@ -60,6 +59,8 @@ def _database() -> str:
 
 
 def _broker() -> str:
+    from redis.exceptions import RedisError  # slow to load: not at the start
+
     try:
         cache.get("readyz")
     except (RedisError, OSError):

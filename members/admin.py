@@ -15,11 +15,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
-from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, now_of
+from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, linked, now_of
 from kameng.templatetags.shop import discount, duration
 from members import catalogue_admin, rule_bounds
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
+from notifications import kinds
 
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
@@ -87,7 +88,10 @@ class MemberAdmin(LookupAdmin):
             "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
             "pauses": member.pauses.select_related("actor").order_by("-pk")[:SHOWN_ROWS],
             "orders": member.orders.order_by("-pk")[:SHOWN_ROWS],
-            "messages_sent": member.notifications.order_by("-pk")[:SHOWN_ROWS],
+            "told": [
+                (message, kinds.label(message.kind))
+                for message in member.notifications.order_by("-pk")[:SHOWN_ROWS]
+            ],
         }
         return TemplateResponse(request, "console/member.html", context)
 
@@ -114,20 +118,30 @@ class EntitlementAdmin(LookupAdmin):
     lookups = ("member",)
     list_filter = (MemberFilter,)
     list_select_related = ("member", "tier", "order", "actor")
-    list_display = ("tier", "member", "length", "taken_back", "source", "created_at")
+    list_display = ("name", "owner", "length", "taken_back", "source", "created_at")
     fields = (
-        "member",
-        "tier",
+        "owner",
+        "name",
         "rank",
         "rate",
         "length",
         "taken_back",
         "source",
-        "order",
-        "actor",
+        "bought_by",
+        "granted_by",
         "reason",
         "created_at",
     )
+    owner = linked("member", gettext_lazy("会员"))
+    bought_by = linked("order", gettext_lazy("订单"))
+
+    @admin.display(description=gettext_lazy("谁赠送"))
+    def granted_by(self, entitlement: Entitlement) -> str:
+        return str(entitlement.actor or "–")
+
+    @admin.display(description=gettext_lazy("等级"))
+    def name(self, entitlement: Entitlement) -> str:
+        return entitlement.tier.name
 
     @admin.display(description=gettext_lazy("时长"))
     def length(self, entitlement: Entitlement) -> str:
@@ -148,8 +162,10 @@ class SegmentAdmin(LookupAdmin):
     lookups = ("member",)
     list_filter = (MemberFilter,)
     list_select_related = ("member", "entitlement__tier")
-    list_display = ("entitlement", "member", "starts_at", "ends_at")
-    fields = ("member", "entitlement", "starts_at", "ends_at")
+    list_display = ("id", "owner", "given", "starts_at", "ends_at")
+    fields = ("owner", "given", "starts_at", "ends_at")
+    owner = linked("member", gettext_lazy("会员"))
+    given = linked("entitlement", gettext_lazy("权益期"))
 
 
 @admin.register(Pause)
@@ -157,8 +173,13 @@ class PauseAdmin(LookupAdmin):
     lookups = ("member",)
     list_filter = (MemberFilter,)
     list_select_related = ("member", "actor")
-    list_display = ("member", "starts_at", "ends_at", "actor")
-    fields = ("member", "starts_at", "ends_at", "actor", "reason")
+    list_display = ("id", "owner", "starts_at", "ends_at", "who")
+    fields = ("owner", "starts_at", "ends_at", "who", "reason")
+    owner = linked("member", gettext_lazy("会员"))
+
+    @admin.display(description=gettext_lazy("谁暂停"))
+    def who(self, pause: Pause) -> str:
+        return str(pause.actor or "–")
 
 
 class ShopRulesForm(forms.ModelForm):

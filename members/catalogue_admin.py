@@ -23,6 +23,15 @@ from members.catalogue_forms import PlanForm, TierBenefitFormSet, TierForm
 from members.models import Benefit, Plan, PriceChange, Tier, TierBenefit
 
 SHOWN_CHANGES = 20
+FIELDS = {
+    "price_fen": gettext_lazy("价格"),
+    "promo_price_fen": gettext_lazy("优惠价"),
+    "promo_starts_at": gettext_lazy("优惠开始"),
+    "promo_ends_at": gettext_lazy("优惠结束"),
+    "discount_bp": gettext_lazy("折扣"),
+    "enabled": gettext_lazy("在售"),
+}
+"""What a line of the price history is about."""
 
 
 class CatalogueAdmin(ConsoleAdmin):
@@ -163,11 +172,10 @@ def price_lines(row: Plan | Tier) -> list[Line]:
 
 
 def line_of(change: PriceChange) -> Line:
-    model = Plan if change.plan_id else Tier
     return Line(
         at=change.changed_at,
         who=str(change.actor or gettext("系统")),
-        what=str(model._meta.get_field(change.field).verbose_name),
+        what=str(FIELDS.get(change.field, change.field)),
         old=in_words(change.field, change.old),
         new=in_words(change.field, change.new),
     )
@@ -251,7 +259,14 @@ class PlanAdmin(CatalogueAdmin):
 class TierBenefitInline(PlainChoices, admin.TabularInline):
     model = TierBenefit
     formset = TierBenefitFormSet
-    extra = 1
+    template = "console/tier_benefits.html"
+
+    def get_extra(
+        self, request: HttpRequest, obj: Any = None, **kwargs: Any
+    ) -> int:
+        """A row for each benefit that the tier does not give yet."""
+        given = obj.benefits.count() if obj else 0
+        return Benefit.objects.count() - given
 
 
 @admin.register(Tier)
@@ -314,9 +329,9 @@ class BenefitAdmin(ConsoleAdmin):
 
 @admin.register(PriceChange)
 class PriceChangeAdmin(LookupAdmin):
-    list_display = ("changed_at", "subject", "what", "old_value", "new_value", "actor")
+    list_display = ("changed_at", "subject", "what", "old_value", "new_value", "who")
     list_select_related = ("plan__tier", "tier", "actor")
-    fields = ("changed_at", "subject", "what", "old_value", "new_value", "actor")
+    fields = ("changed_at", "subject", "what", "old_value", "new_value", "who")
 
     @admin.display(description=gettext_lazy("套餐或等级"))
     def subject(self, change: PriceChange) -> str:
@@ -333,6 +348,10 @@ class PriceChangeAdmin(LookupAdmin):
     @admin.display(description=gettext_lazy("新值"))
     def new_value(self, change: PriceChange) -> str:
         return line_of(change).new
+
+    @admin.display(description=gettext_lazy("谁"))
+    def who(self, change: PriceChange) -> str:
+        return line_of(change).who
 
 
 def faults_of(form: ModelForm) -> list[str]:

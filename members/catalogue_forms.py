@@ -144,6 +144,12 @@ class TierForm(RuledForm):
 class TierBenefitFormSet(forms.BaseInlineFormSet):
     """The benefits of one tier, judged together with those of all other tiers."""
 
+    def add_fields(self, form: forms.BaseForm, index: int | None) -> None:
+        """Name each field for those who do not see the table's head."""
+        super().add_fields(form, index)
+        for field in form.fields.values():
+            field.widget.attrs["aria-label"] = field.label
+
     def given(self) -> dict[int, str]:
         """What the tier would give after saving: benefit id → its words for it."""
         return {

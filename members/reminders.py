@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from members import links, rules
 from members.models import Entitlement, Member, ShopRules
@@ -179,21 +179,23 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
     horizon = night[1] if night else now
     long = timedelta(seconds=shop_rules.reminder_seconds)
     short = timedelta(seconds=shop_rules.short_reminder_seconds)
-    bought = Entitlement.objects.filter(member=OuterRef("pk")).order_by("-created_at")
+    bought = Entitlement.objects.filter(member=OuterRef("pk"))
+    second = timedelta(seconds=1)  # a purchase counts from its whole second
+    lately = bought.filter(created_at__gte=OuterRef("paid_until") - LONG + second)
     told = Notification.objects.filter(
         member=OuterRef("pk"), kind=KIND, expires_at=OuterRef("paid_until")
     )
-    second = timedelta(seconds=1)  # a purchase counts from its whole second
     return (
         Member.objects.filter(
-            paid_until__gt=now, paid_until__lte=horizon + max(long, short)
-        )
-        .annotate(last_bought_at=Subquery(bought.values("created_at")[:1]))
-        .filter(
-            Q(last_bought_at=None)
-            | Q(last_bought_at__lt=F("paid_until") - LONG + second)
-            | Q(paid_until__lte=horizon + short),
             ~Exists(told),
+            Q(paid_until__lte=horizon + short) | ~Exists(lately),
+            paid_until__gt=now,
+            paid_until__lte=horizon + max(long, short),
+        )
+        .annotate(
+            last_bought_at=Subquery(
+                bought.order_by("-created_at").values("created_at")[:1]
+            )
         )
         .order_by("paid_until", "pk")
         .values_list(*Candidate._fields)

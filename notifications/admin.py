@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import LookupAdmin, chip, now_of
+from notifications import kinds
 from notifications.models import Notification, Outbox
 
 RECENT = timedelta(days=7)
@@ -95,10 +96,10 @@ class NotificationAdmin(Reporting, LookupAdmin):
     lookups = ("failed",)
     list_filter = (FailedFilter,)
     list_select_related = ("member",)
-    list_display = ("created_at", "member", "kind", "channel", "condition", "provider")
+    list_display = ("created_at", "member", "what", "channel", "condition", "provider")
     fields = (
         "member",
-        "kind",
+        "what",
         "channel",
         "condition",
         "due_at",
@@ -123,6 +124,10 @@ class NotificationAdmin(Reporting, LookupAdmin):
                 is_case=True,
             )
         ]
+
+    @admin.display(description=gettext_lazy("种类"))
+    def what(self, message: Notification) -> str:
+        return kinds.label(message.kind)
 
     @admin.display(description=gettext_lazy("状态"))
     def condition(self, message: Notification) -> SafeString:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from functools import cache
+from typing import TYPE_CHECKING
 
-from kombu.connection import Connection
-from kombu.exceptions import KombuError
-from kombu.pools import producers
-from redis.exceptions import RedisError
-
-from kameng.celery import app
+if TYPE_CHECKING:
+    from kombu.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +28,15 @@ _asleep_until = 0.0
 def wake() -> None:
     """Publish ``run_outbox_task``; when that fails, say so in the debug log only."""
     global _asleep_until
-    from notifications.tasks import run_outbox_task  # it imports the outbox
-
     if time.monotonic() < _asleep_until:
         return
+    # Celery and its broker's client take a second to load: only who wakes, waits.
+    from kombu.exceptions import KombuError
+    from kombu.pools import producers
+    from redis.exceptions import RedisError
+
+    from notifications.tasks import run_outbox_task
+
     try:
         with producers[_impatient_connection()].acquire(timeout=PATIENCE) as producer:
             run_outbox_task.apply_async(producer=producer, retry=False)
@@ -45,6 +47,8 @@ def wake() -> None:
 
 @cache
 def _impatient_connection() -> Connection:
+    from kameng.celery import app
+
     # kombu retries a first connection for ever unless told otherwise here.
     return app.connection_for_write(
         transport_options={

@@ -21,6 +21,7 @@ from kameng.lookups import ChosenOnly, LookupAdmin, chip, now_of
 from kameng.templatetags.shop import SHANGHAI, grouped, yuan
 from members import rules
 from members.admin import MemberFilter
+from notifications import kinds
 from orders.models import Order, Status
 from payments import order_search, order_story
 from payments.order_search import Found
@@ -202,6 +203,11 @@ class OrderAdmin(Reporting, LookupAdmin):
             "order": order,
             "status": status_chip(order.status_at(now)),
             "records": records,
+            "attempts": [
+                (attempt, order_story.channel_label(attempt))
+                for attempt in records.attempts
+            ],
+            "told": [(each, kinds.label(each.kind)) for each in records.messages],
             "story": order_story.story_of(records),
             "now": now,
         }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from members import rules
 from members.models import Member, Plan, ShopRules
@@ -154,18 +155,18 @@ def place_order(
 def _refuse_hoarding(
     member: Member, address_digest: str, limits: ShopRules, *, now: datetime
 ) -> None:
-    """Raise when the member or the address holds too many unpaid orders already."""
-    open_orders = list(
-        Order.objects.pending(at=now)
-        .filter(member=member)
-        .order_by("-id")[: limits.open_orders_max]
-    )
-    if len(open_orders) >= limits.open_orders_max:
-        raise TooManyOpen(open_orders)
+    """Raise when the member or the address holds too many unpaid orders already.
+
+    One query for both: of so many rows that either limit must be reached.
+    """
+    whose = Q(member=member)
     if address_digest:
-        from_address = Order.objects.pending(at=now).filter(
-            address_digest=address_digest
-        )
-        held = from_address.values_list("pk")[: limits.open_orders_per_address]
-        if len(held) >= limits.open_orders_per_address:
-            raise TooManyFromAddress
+        whose |= Q(address_digest=address_digest)
+    most = limits.open_orders_max + limits.open_orders_per_address
+    found = list(Order.objects.pending(at=now).filter(whose).order_by("-id")[:most])
+    hers = [order for order in found if order.member_id == member.pk]
+    if len(hers) >= limits.open_orders_max:
+        raise TooManyOpen(hers)
+    from_address = [order for order in found if order.address_digest == address_digest]
+    if address_digest and len(from_address) >= limits.open_orders_per_address:
+        raise TooManyFromAddress

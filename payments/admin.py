@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
-from kameng.lookups import LookupAdmin, chip
-from kameng.templatetags.shop import yuan
+from kameng.lookups import LookupAdmin, chip, linked
+from kameng.templatetags.shop import moment, yuan
 from payments import cases
 from payments.models import Attempt, AttemptState, GatewayEvent, Refund, RefundState
 from payments.order_story import channel_label, gateway_label
@@ -83,8 +83,7 @@ class AttemptAdmin(Reporting, LookupAdmin):
         "paid_at",
         "reserved",
         "created_at",
-        "queried_at",
-        "next_query_at",
+        "asked",
         "trouble",
     )
 
@@ -117,6 +116,10 @@ class AttemptAdmin(Reporting, LookupAdmin):
     @admin.display(description=gettext_lazy("已占用退款"))
     def reserved(self, attempt: Attempt) -> str:
         return yuan(attempt.refund_reserved_fen)
+
+    @admin.display(description=gettext_lazy("最近查单"))
+    def asked(self, attempt: Attempt) -> str:
+        return moment(attempt.queried_at) if attempt.queried_at else "–"
 
     @admin.display(description=gettext_lazy("状态"))
     def condition(self, attempt: Attempt) -> SafeString:
@@ -178,11 +181,13 @@ class GatewayEventAdmin(Reporting, LookupAdmin):
         "number",
         "txn_id",
         "amount",
-        "attempt",
+        "payment",
         "result",
         "resolved_at",
         "message",
     )
+
+    payment = linked("attempt", gettext_lazy("支付尝试"))
 
     def tiles(self, request: HttpRequest) -> list[Tile]:
         listing = reverse("admin:payments_gatewayevent_changelist")

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from kameng.logs import mask
 from kameng.templatetags.shop import duration, moment, yuan
 from members.models import Entitlement
+from notifications import kinds
 from notifications.models import Notification
 from orders.models import Order, OrderEvent, Risk
 from payments.channels import CHANNELS
@@ -98,12 +99,6 @@ SOURCES = {
     "query": gettext_lazy("主动查单"),
     "close": gettext_lazy("关单"),
     "manual": gettext_lazy("人工"),
-}
-MESSAGES = {
-    "activated": gettext_lazy("开通通知"),
-    "expiring": gettext_lazy("到期提醒"),
-    "renewal": gettext_lazy("续费预告"),
-    "refund": gettext_lazy("退款通知"),
 }
 
 
@@ -287,7 +282,7 @@ def _from_messages(messages: Iterable[Notification]) -> Iterator[Entry]:
     for message in messages:
         words: dict[str, Any] = {
             "channel": message.get_channel_display(),
-            "kind": MESSAGES.get(message.kind, message.kind),
+            "kind": kinds.label(message.kind),
             "state": message.get_state_display(),
         }
         facts = [

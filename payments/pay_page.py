@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import segno
 from django.urls import reverse
 from django.utils.translation import get_language
 
@@ -273,6 +272,8 @@ def again_url(order: Order) -> str:
 
 def qr(content: str) -> str:
     """A QR code as a data URI: error level M, a quiet zone of four modules."""
+    import segno  # slow to load: not at the start of every command
+
     return segno.make(content, error="m", micro=False).svg_data_uri(
         border=4, dark="#000", light="#fff", xmldecl=False, svgns=True, scale=1
     )

@@ -281,12 +281,15 @@ def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> F
 def close_rivals(order: Order, winner: Attempt, *, now: datetime) -> None:
     """Queue the closing of the order's other live attempts."""
     rivals = [a for a in order.attempts.all() if a.is_live and a.pk != winner.pk]
-    for rival in rivals:
-        outbox.add(
-            f"close:{rival.out_trade_no}",
-            "attempt.close",
-            {"attempt": rival.pk},
-            due_at=now,
+    if rivals:
+        outbox.add_all(
+            outbox.Entry(
+                f"close:{rival.out_trade_no}",
+                "attempt.close",
+                {"attempt": rival.pk},
+                due_at=now,
+            )
+            for rival in rivals
         )
 
 

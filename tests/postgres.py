@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypedDict
@@ -32,7 +33,9 @@ class Identity(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def start(folder: Path, services: ExitStack) -> str:
+def start(
+    folder: Path, services: ExitStack, *, settings: Iterable[str] = SPEED
+) -> str:
     """Start a server below ``folder``; return its URL.
 
     PostgreSQL refuses to run as root: then it runs as ``nobody``, who must be able to
@@ -58,10 +61,10 @@ def start(folder: Path, services: ExitStack) -> str:
     )
     if made.returncode:
         raise RuntimeError(f"initdb failed: {made.stderr}")
-    settings = [f"-c{setting}" for setting in ("listen_addresses=", *SPEED)]
+    flags = [f"-c{setting}" for setting in ("listen_addresses=", *settings)]
     with (folder / "postgres.log").open("wb") as log:
         server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-k", home, *settings],
+            [binaries / "postgres", "-D", data, "-k", home, *flags],
             cwd="/",
             stdout=log,
             stderr=log,

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import time_machine
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from members.models import Entitlement, Member
 from notifications import outbox
@@ -157,13 +159,18 @@ class Till:
             for name, value in notice.headers.items()
             if name.lower() not in ("content-type", "content-length", "host")
         }
-        return Client().generic(
-            "POST",
-            f"/payments/{gateway}/notify/",
-            notice.body,
-            content_type=notice.headers["Content-Type"],
-            **headers | extra,
-        )
+        with self.stopped_clock():
+            return Client().generic(
+                "POST",
+                f"/payments/{gateway}/notify/",
+                notice.body,
+                content_type=notice.headers["Content-Type"],
+                **headers | extra,
+            )
+
+    def stopped_clock(self) -> time_machine.travel:
+        """For requests, which take their ``now`` from the process."""
+        return time_machine.travel(self.now, tick=False)
 
     # --- What the clock does -------------------------------------------------------
 
@@ -213,6 +220,15 @@ def fresh[Row: (Order, Attempt, Member, Refund)](row: Row) -> Row:
 
 def events_of(order: Order) -> list[str]:
     return list(order.events.order_by("id").values_list("kind", flat=True))
+
+
+BARE = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
+def statements(queries: CaptureQueriesContext) -> list[str]:
+    """What was asked of the database, transaction control left out."""
+    asked = [query["sql"] for query in queries.captured_queries]
+    return [sql for sql in asked if not sql.startswith(BARE)]
 
 
 def broken(now: datetime, *, besides: tuple[str, ...] = ()) -> list[str]:

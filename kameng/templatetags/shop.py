@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -186,6 +187,13 @@ def time_to_wait(until: datetime, now: datetime | None = None) -> str:
     """The span until something works again, rounded up to minutes."""
     left = int((until - (now or timezone.now())).total_seconds())
     return duration(max(1, -(-left // MINUTE)) * MINUTE)
+
+
+@register.filter
+def seconds_left(until: datetime, now: datetime | None = None) -> int:
+    """Whole seconds until a moment, for clocks that must not trust the device's."""
+    left = (until - (now or timezone.now())).total_seconds()
+    return max(0, ceil(left))
 
 
 @register.filter

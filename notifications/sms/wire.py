@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from notifications.sms.contract import Result, SendResult
+
+if TYPE_CHECKING:
+    import httpx
 
 # httpx logs whole URLs, and Aliyun's carries the phone and the code.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -37,6 +38,8 @@ class Answer:
 
 @cache
 def _client() -> httpx.Client:
+    import httpx  # here and below: slow to load, and needed only to send
+
     # A kept connection that the provider closes meanwhile would leave us not knowing
     # whether the message went out, so each call opens its own.
     return httpx.Client(
@@ -54,11 +57,15 @@ def base_url(endpoint: str) -> str:
 
 def host_of(url: str) -> str:
     """The Host header that a call to ``url`` carries; it is part of the signatures."""
+    import httpx
+
     return httpx.URL(url).netloc.decode("ascii")
 
 
 def post(url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
     """Send one request; raises ``NoAnswer``, never an error of the HTTP library."""
+    import httpx
+
     try:
         response = _client().post(url, headers=headers, content=body)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:

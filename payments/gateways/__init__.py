@@ -34,12 +34,17 @@ def available() -> list[Gateway]:
 
 def problems(*, now: datetime) -> list[str]:
     """One line per setting to see to, beginning with its name; for checks and doctor."""
-    lines: list[str] = []
-    for code in GATEWAYS:
-        gateway, broken = _built(code)
-        lines += broken
-        lines += gateway.problems(now=now) if gateway else []
-    return lines
+    return [*broken(), *ageing(now=now)]
+
+
+def broken() -> list[str]:
+    """What keeps a gateway off although some of its keys are set."""
+    return [line for code in GATEWAYS for line in _built(code)[1]]
+
+
+def ageing(*, now: datetime) -> list[str]:
+    """What will keep a gateway that is on from working, or part of it, before long."""
+    return [line for gateway in available() for line in gateway.problems(now=now)]
 
 
 @cache

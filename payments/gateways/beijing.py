@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 BEIJING = timezone(timedelta(hours=8))
+_YEARS = range(2000, 2100)  # beyond them no calendar of ours need reckon
 
 
 def plain(moment: datetime) -> str:
@@ -25,7 +26,9 @@ def parse_plain(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.replace(tzinfo=BEIJING) if moment.tzinfo is None else None
+    if moment.tzinfo is not None or moment.year not in _YEARS:
+        return None
+    return moment.replace(tzinfo=BEIJING)
 
 
 def parse_rfc3339(text: object) -> datetime | None:
@@ -36,4 +39,6 @@ def parse_rfc3339(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    if moment.tzinfo is None or moment.year not in _YEARS:
+        return None
+    return moment

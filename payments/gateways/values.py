@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 _NUMBER = re.compile(r"[!-~]{1,64}", re.ASCII)
+_LINK = re.compile(r"(?:https?|weixin)://[!-~]{1,1000}", re.ASCII)
+_MOST_WORDS = 200
 
 
 def text(values: Mapping[str, Any], name: str) -> str:
     """The text called ``name``; "" when it is missing or something else."""
     value = values.get(name)
     return value if isinstance(value, str) else ""
+
+
+def words(values: Mapping[str, Any], name: str) -> str:
+    """A short text for people and records, without what no database or log can hold."""
+    return "".join(filter(str.isprintable, text(values, name)))[:_MOST_WORDS]
+
+
+def link(values: Mapping[str, Any], name: str) -> str:
+    """An address that leads into a wallet, short enough for a QR code; else ""."""
+    value = text(values, name)
+    return value if _LINK.fullmatch(value) else ""
 
 
 def number(values: Mapping[str, Any], name: str) -> str:

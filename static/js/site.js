@@ -13,22 +13,21 @@
     if (status?.dataset.hxGet && window.htmx) window.htmx.trigger(status, "wake");
   };
 
-  // [data-countdown=ISO]: ticks beside the clock time; at zero the server is asked, not us.
+  // [data-countdown=seconds]: ticks beside the clock time; at zero the server is asked,
+  // not us. Seconds and not a moment, because the device's clock may be wrong.
   const minutesToSpeak = [10, 5, 1];
   function countdown(clock) {
-    const end = Date.parse(clock.dataset.countdown);
-    const from = Date.parse(clock.dataset.from);
+    const end = Date.now() + clock.dataset.countdown * SECOND;
     const voice = document.querySelector("[data-countdown-voice]");
     const bar = document.querySelector("[data-countdown-bar]");
-    if (bar && end > from) bar.max = end - from;
     let spoken = Infinity;
     const tick = () => {
       if (!clock.isConnected) return clearInterval(timer);
-      const left = Math.max(0, Math.floor((end - Date.now()) / SECOND));
+      const left = Math.max(0, Math.ceil((end - Date.now()) / SECOND));
       const minutes = Math.floor(left / 60);
       clock.textContent = `${minutes}:${String(left % 60).padStart(2, "0")}`;
       clock.toggleAttribute("data-late", left < 300);
-      if (bar) bar.value = Math.max(0, end - Date.now());
+      if (bar) bar.value = left;
       const next = minutesToSpeak.find((minute) => Math.ceil(left / 60) === minute);
       if (next && next < spoken && voice) {
         spoken = next;
@@ -43,18 +42,20 @@
     tick();
   }
 
-  // [data-handover=attempt]: opens the wallet once for each attempt, never again on Back.
-  // Paying again asks for it again: its form forgets that the wallet was opened.
+  // form[data-again=attempt]: paying again may open the wallet again.
   function payAgain(form) {
     form.addEventListener("submit", () => {
       try {
-        each(document, "[data-again]", (open) => sessionStorage.removeItem(`handover:${open.dataset.again}`));
+        each(document, "[data-again]", (other) => {
+          sessionStorage.removeItem(`handover:${other.dataset.again}`);
+        });
       } catch {
         // no storage, nothing to forget
       }
     });
   }
 
+  // [data-handover=attempt]: opens the wallet once for each attempt, never again on Back.
   function handOver(link) {
     const key = `handover:${link.dataset.handover}`;
     try {
@@ -113,9 +114,9 @@
     busy(pressed?.dataset.busy ? pressed : form.querySelector(".button--primary[data-busy]"));
   });
 
-  // [data-resend-at=ISO]: counts down on the button until the server would accept it.
+  // [data-resend-in=seconds]: counts down on the button until the server would accept it.
   function resendClock(button) {
-    const at = Date.parse(button.dataset.resendAt);
+    const at = Date.now() + button.dataset.resendIn * SECOND;
     const label = button.textContent;
     const tick = () => {
       const left = Math.ceil((at - Date.now()) / SECOND);
@@ -182,7 +183,7 @@
     each(root, "[data-handover]", handOver);
     each(root, "[data-again]", payAgain);
     each(root, "[data-copy]", copyButton);
-    each(root, "[data-resend-at]", resendClock);
+    each(root, "[data-resend-in]", resendClock);
     each(root, "[autocomplete='one-time-code']", codeField);
     each(root, "[data-phone]", phoneField);
     each(root, "dialog[data-modal]", modal);

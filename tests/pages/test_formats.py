@@ -140,6 +140,8 @@ def test_spans_around_a_moment() -> None:
     assert shop.time_left(NOW - timedelta(days=3), NOW) == "0 分钟"
     assert shop.days_left(NOW + timedelta(days=6, hours=23), NOW) == 6
     assert shop.days_left(NOW - timedelta(days=1), NOW) == 0
+    assert shop.seconds_left(NOW + timedelta(seconds=58.2), NOW) == 59
+    assert shop.seconds_left(NOW - timedelta(seconds=1), NOW) == 0
     assert shop.minutes_to(NOW, NOW + timedelta(minutes=30)) == 30
 
 

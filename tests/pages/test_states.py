@@ -3,15 +3,10 @@ find, no sideways scrolling, no word in the console."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.browser import CHROMIUM_ARGUMENTS, find_chromium
-from tests.pages.site import serve
 from tests.pages.states import HANDED_OVER, STATES
 
 pytestmark = pytest.mark.browser
@@ -40,47 +35,10 @@ for (const each of document.querySelectorAll('body *')) {
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=list(CHROMIUM_ARGUMENTS)
-        )
-        yield browser
-        browser.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def english_address() -> Iterator[str]:
-    with serve("en") as address:
-        yield address
-
-
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(
-        viewport={"width": 390, "height": 844},
-        locale="zh-CN",
-        reduced_motion="reduce",  # a colour in transition has no contrast
-    )
+def page(page: Page) -> Page:
     page.add_init_script(HANDED_OVER)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    page.close()
-    assert said == []
+    return page
 
 
 def findings(page: Page) -> list[str]:

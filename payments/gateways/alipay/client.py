@@ -117,9 +117,11 @@ class AlipayClient:
                 raise Unclear("forged")
             return inner
         code = (
-            values.text(inner, "sub_code") or values.text(inner, "code") or "malformed"
+            values.words(inner, "sub_code")
+            or values.words(inner, "code")
+            or "malformed"
         )
-        words = values.text(inner, "sub_msg") or values.text(inner, "msg")
+        words = values.words(inner, "sub_msg") or values.words(inner, "msg")
         repeatable = {code, values.text(inner, "code")} & _REPEATABLE
         if not signed or repeatable or code.startswith(("isp.", "aop.")):
             raise Unclear(code, words)

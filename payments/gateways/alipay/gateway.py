@@ -120,8 +120,8 @@ class AlipayGateway:
                 notify_url=request.notify_url,
             )
             _check_number(answer, request.number)
-            url = answer.get("qr_code")
-            if not isinstance(url, str) or not url:
+            url = values.link(answer, "qr_code")
+            if not url:
                 raise Unclear("malformed")
             return Handover(HandoverKind.QR, url=url)
         if request.product not in _PAGES:
@@ -182,7 +182,7 @@ class AlipayGateway:
             trade_number=request.trade_number,
             state=RefundState.SUCCESS if moved else RefundState.PROCESSING,
             refunded_total_fen=yuan.parse(answer.get("refund_fee")),
-            raw_state=f"fund_change={values.text(answer, 'fund_change')}",
+            raw_state=f"fund_change={values.words(answer, 'fund_change')}",
         )
 
     def query_refund(self, request: RefundRequest, *, now: datetime) -> RefundResult:
@@ -197,7 +197,7 @@ class AlipayGateway:
         except Refused as error:
             if error.code not in _REFUND_NOT_THERE:
                 raise
-        status = values.text(found, "refund_status")
+        status = values.words(found, "refund_status")
         state = RefundState.MISSING if not status else RefundState.UNKNOWN
         if status == "REFUND_SUCCESS":
             _check_number(found, request.trade_number)
@@ -231,7 +231,7 @@ class AlipayGateway:
             ours=ours,
             trade=_trade(params) if about_trade else None,
             refund=_refund_in(params) if about_trade else None,
-            event_id=params.get("notify_id", ""),
+            event_id=values.number(params, "notify_id"),
         )
 
     def problems(self, *, now: datetime) -> list[str]:
@@ -259,7 +259,7 @@ def _trade_named(request: RefundRequest) -> dict[str, str]:
 
 def _trade(given: Mapping[str, Any]) -> Trade:
     """The trade in a notice or in the answer to a query."""
-    status = values.text(given, "trade_status")
+    status = values.words(given, "trade_status")
     state = _STATES.get(status, TradeState.UNKNOWN)
     if state is TradeState.CLOSED and _was_paid(given):
         state = TradeState.PAID  # closed because all of it was refunded
@@ -294,5 +294,5 @@ def _refund_in(params: Mapping[str, str]) -> RefundResult | None:
         trade_number=values.number(params, "out_trade_no"),
         state=RefundState.SUCCESS,
         refunded_total_fen=refunded,
-        raw_state=params["trade_status"],
+        raw_state=values.words(params, "trade_status"),
     )

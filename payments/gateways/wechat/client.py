@@ -199,10 +199,11 @@ class WechatClient:
         """The object inside the ``resource`` of a notice; raises Forged."""
         if resource.get("algorithm") != _CIPHER:
             raise Forged("algorithm")
-        nonce = values.text(resource, "nonce").encode()
-        if len(nonce) != 12:
-            raise Forged("decrypt")
         try:
+            # Texts from JSON may hold lone surrogates, which have no bytes.
+            nonce = values.text(resource, "nonce").encode()
+            if len(nonce) != 12:
+                raise Forged("decrypt")
             plain = self._aes.decrypt(
                 nonce,
                 base64.b64decode(values.text(resource, "ciphertext"), validate=True),
@@ -229,7 +230,7 @@ def _error(answer: Answer) -> GatewayError:
         given = _object(answer.body)
     except Unclear:
         given = {}
-    code, words = values.text(given, "code"), values.text(given, "message")
+    code, words = values.words(given, "code"), values.words(given, "message")
     definite = 400 <= answer.status < 500 and answer.status != 429
     if definite and code and code not in _REPEATABLE:
         return Refused(code, words)

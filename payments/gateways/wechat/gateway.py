@@ -130,7 +130,7 @@ class WechatGateway:
         match request.product:
             case Product.NATIVE:
                 answer = self._order(request, "native", {}, now=now)
-                return Handover(HandoverKind.QR, url=_stated(answer, "code_url"))
+                return Handover(HandoverKind.QR, url=_link(answer, "code_url"))
             case Product.H5:
                 return self._start_h5(request, now=now)
             case Product.JSAPI:
@@ -142,7 +142,7 @@ class WechatGateway:
             raise Refused("payer-ip", "H5 needs the shopper's address")
         scene = {"payer_client_ip": request.payer_ip, "h5_info": {"type": "Wap"}}
         answer = self._order(request, "h5", {"scene_info": scene}, now=now)
-        url = _stated(answer, "h5_url")
+        url = _link(answer, "h5_url")
         joint = "&" if "?" in url else "?"
         return Handover(
             HandoverKind.REDIRECT,
@@ -155,8 +155,11 @@ class WechatGateway:
             raise Refused("openid", "JSAPI needs the shopper's openid")
         payer = {"payer": {"openid": request.openid}}
         answer = self._order(request, "jsapi", payer, now=now)
+        prepay_id = values.number(answer, "prepay_id")
+        if not prepay_id:
+            raise Unclear("malformed")
         params = self.bridge_params(
-            _stated(answer, "prepay_id"),
+            prepay_id,
             timestamp=str(int(now.timestamp())),
             nonce=secrets.token_hex(16),
         )
@@ -336,11 +339,11 @@ def _order_path(number: str) -> str:
     return f"/v3/pay/transactions/out-trade-no/{quote(number, safe='')}"
 
 
-def _stated(answer: Mapping[str, Any], name: str) -> str:
-    value = values.text(answer, name)
-    if not value:
+def _link(answer: Mapping[str, Any], name: str) -> str:
+    url = values.link(answer, name)
+    if not url:
         raise Unclear("malformed")
-    return value
+    return url
 
 
 def _envelope(body: bytes) -> Mapping[str, Any]:
@@ -360,23 +363,23 @@ def _trade(given: Mapping[str, Any]) -> Trade:
     coupons and does not matter here.
     """
     amount = values.inner(given, "amount")
-    raw_state = values.text(given, "trade_state")
+    raw_state = values.words(given, "trade_state")
     failed = raw_state == "PAYERROR"
     return Trade(
         number=values.number(given, "out_trade_no"),
         state=_STATES.get(raw_state, TradeState.UNKNOWN),
         txn_id=values.number(given, "transaction_id"),
         amount_fen=values.fen(amount, "total"),
-        currency=values.text(amount, "currency"),
+        currency=values.words(amount, "currency"),
         paid_at=beijing.parse_rfc3339(given.get("success_time")),
-        refused=values.text(given, "trade_state_desc") if failed else "",
+        refused=values.words(given, "trade_state_desc") if failed else "",
         raw_state=raw_state,
     )
 
 
 def _refund(given: Mapping[str, Any], state_name: str) -> RefundResult:
     """The refund in a notice or an answer, which call its state differently."""
-    raw_state = values.text(given, state_name)
+    raw_state = values.words(given, state_name)
     return RefundResult(
         number=values.number(given, "out_refund_no"),
         trade_number=values.number(given, "out_trade_no"),

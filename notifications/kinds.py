@@ -1,0 +1,16 @@
+"""The kinds of messages in words, for staff."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+KINDS = {
+    "activated": _("开通通知"),
+    "expiring": _("到期提醒"),
+    "renewal": _("续费预告"),
+    "refund": _("退款通知"),
+}
+
+
+def label(kind: str) -> str:
+    return str(KINDS.get(kind, kind))
