@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -124,11 +125,29 @@ class LookupAdmin(ConsoleAdmin):
         return NewestFirst
 
 
+class ClosedFilter(admin.SimpleListFilter):
+    """A filter that knows its values; any other one in the address counts for nothing."""
+
+    def value(self) -> str | None:
+        given = super().value()
+        known = {str(value) for value, _label in self.lookup_choices}
+        return given if given in known else None
+
+
 class ChosenOnly(admin.SimpleListFilter):
-    """A filter that a link sets; it shows itself only while it is on."""
+    """A filter that a link sets; it shows itself only while it is on.
+
+    pattern  what its value looks like; anything else counts for nothing
+    """
+
+    pattern: re.Pattern[str]
 
     def label(self, value: str) -> str:
-        raise NotImplementedError
+        return value
+
+    def value(self) -> str | None:
+        given = super().value()
+        return given if given and self.pattern.fullmatch(given) else None
 
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin

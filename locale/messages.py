@@ -46,10 +46,9 @@ def found_in(path: Path) -> Iterator[tuple[str, object]]:
     text = path.read_text()
     if path.suffix == ".html":
         text = re.sub(r"^[ \t]+", "", templatize(text), flags=re.MULTILINE)
-    for _, function, message, _ in extract_python(
-        BytesIO(text.encode()), KEYWORDS, (), {"encoding": "utf-8"}
-    ):
-        yield function, message
+    calls = extract_python(BytesIO(text.encode()), KEYWORDS, (), {"encoding": "utf-8"})
+    for call in calls:
+        yield str(call[1]), call[2]
 
 
 def extracted() -> dict[tuple[Message, str | None], None]:
@@ -101,15 +100,17 @@ def merged() -> Catalog:
     return new
 
 
+def forms(text: str | list[str] | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The plural forms of a message or a translation; one where it has no plural."""
+    return (text or "",) if isinstance(text, str | None) else tuple(text)
+
+
 def complaints(catalog: Catalog) -> Iterator[str]:
     """What is not translated, or not with the same placeholders."""
     for message in catalog:
         if not message.id:
             continue
-        ids = message.id if isinstance(message.id, tuple) else (message.id,)
-        words = (
-            message.string if isinstance(message.string, tuple) else (message.string,)
-        )
+        ids, words = forms(message.id), forms(message.string)
         if message.fuzzy or not all(words):
             yield f"not translated: {ids[0]}"
             continue

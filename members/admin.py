@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
@@ -25,6 +26,8 @@ from notifications import kinds
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
 SHOWN_ROWS = 20
+TAIL = re.compile(r"[0-9]{4}", re.ASCII)
+"""The last four digits of a phone."""
 
 admin.site.unregister(Group)  # the roles are a list in members.staff_roles
 
@@ -34,9 +37,7 @@ class TailFilter(ChosenOnly):
 
     title = gettext_lazy("手机尾号")
     parameter_name = "tail"
-
-    def label(self, value: str) -> str:
-        return value
+    pattern = TAIL
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Member]
@@ -101,16 +102,14 @@ class MemberFilter(ChosenOnly):
 
     title = gettext_lazy("会员")
     parameter_name = "member"
+    pattern = re.compile(r"[0-9]{1,18}", re.ASCII)
 
     def label(self, value: str) -> str:
-        member = Member.objects.filter(pk=int(value)).first() if value.isdecimal() else None
-        return str(member) if member else value
+        return str(Member.objects.filter(pk=value).first() or value)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        if value is None:
-            return queryset
-        return queryset.filter(member=value if value.isdecimal() else None)
+        return queryset.filter(member=value) if value else queryset
 
 
 @admin.register(Entitlement)

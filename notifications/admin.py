@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
-from kameng.lookups import LookupAdmin, chip, now_of
+from kameng.lookups import ClosedFilter, LookupAdmin, chip, now_of
 from notifications import kinds
 from notifications.models import Notification, Outbox
 
@@ -52,7 +52,7 @@ def failed_lately(now: datetime) -> QuerySet[Notification]:
     )
 
 
-class FailedFilter(admin.SimpleListFilter):
+class FailedFilter(ClosedFilter):
     title = gettext_lazy("没发出")
     parameter_name = "failed"
 
@@ -64,12 +64,12 @@ class FailedFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Notification]
     ) -> QuerySet[Notification]:
-        if self.value() != "lately":
+        if self.value() is None:
             return queryset
         return queryset.filter(pk__in=failed_lately(now_of(request)).values("pk"))
 
 
-class DeadFilter(admin.SimpleListFilter):
+class DeadFilter(ClosedFilter):
     title = gettext_lazy("状态")
     parameter_name = "state"
 

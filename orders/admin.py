@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
-from kameng.lookups import ChosenOnly, LookupAdmin, chip, now_of
+from kameng.lookups import ChosenOnly, ClosedFilter, LookupAdmin, chip, now_of
 from kameng.templatetags.shop import SHANGHAI, grouped, yuan
 from members import rules
-from members.admin import MemberFilter
+from members.admin import TAIL, MemberFilter
 from notifications import kinds
 from orders.models import Order, Status
 from payments import order_search, order_story
@@ -58,7 +58,7 @@ def paid_since(start: datetime) -> QuerySet[Order]:
     )
 
 
-class StatusFilter(admin.SimpleListFilter):
+class StatusFilter(ClosedFilter):
     title = gettext_lazy("状态")
     parameter_name = "status"
 
@@ -82,9 +82,7 @@ class TailFilter(ChosenOnly):
 
     title = gettext_lazy("手机尾号")
     parameter_name = "tail"
-
-    def label(self, value: str) -> str:
-        return value
+    pattern = TAIL
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Order]

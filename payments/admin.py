@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
-from kameng.lookups import LookupAdmin, chip, linked
+from kameng.lookups import ClosedFilter, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
 from payments import cases
 from payments.models import Attempt, AttemptState, GatewayEvent, Refund, RefundState
@@ -38,7 +38,7 @@ REFUND_LOOKS = {
 }
 
 
-class CaseFilter(admin.SimpleListFilter):
+class CaseFilter(ClosedFilter):
     """Everything, or what waits for a person."""
 
     title = gettext_lazy("待处理")
@@ -50,7 +50,7 @@ class CaseFilter(admin.SimpleListFilter):
         return [("open", _("待处理"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() != "open":
+        if self.value() is None:
             return queryset
         waiting = (
             cases.unallocated() if queryset.model is Attempt else cases.open_events()

@@ -40,6 +40,7 @@ from members.models import Entitlement, EntitlementSource, Segment
 from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
+from payments import differences
 from payments.models import (
     LIVE_STATES,
     Attempt,
@@ -267,10 +268,13 @@ def _asked_for_another_sum(now: datetime) -> Broken:
     ).values_list("out_trade_no", flat=True)
 
 
-@check("7", "an order was settled by exactly its amount")
+@check("7", "an order was settled by exactly its amount, or an operator accepted it")
 def _settled_by_another_sum(now: datetime) -> Broken:
+    accepted = OrderEvent.objects.filter(
+        order=OuterRef("pk"), kind=differences.ACCEPTED
+    )
     return (
-        Order.objects.filter(settled_by__state=AttemptState.PAID)
+        Order.objects.filter(~Exists(accepted), settled_by__state=AttemptState.PAID)
         .exclude(
             settled_by__paid_fen=F("amount_fen"),
             settled_by__paid_currency=F("currency"),

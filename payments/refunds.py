@@ -35,7 +35,7 @@ QUERY_STEPS = (60, 300, 900, 3600)
 
 
 def book_automatic(attempt: Attempt, reason: RefundReason, *, now: datetime) -> Refund:
-    """Refund a whole surplus or late payment, once (K14).
+    """Refund the whole of a payment that is not wanted, once (K14).
 
     The caller holds the order's lock and has reserved the money on the attempt.
     """

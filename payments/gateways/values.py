@@ -9,6 +9,7 @@ from typing import Any
 _NUMBER = re.compile(r"[!-~]{1,64}", re.ASCII)
 _LINK = re.compile(r"(?:https?|weixin)://[!-~]{1,1000}", re.ASCII)
 _MOST_WORDS = 200
+_MOST_FEN = 10**13  # no gateway moves more at once, and every column holds it
 
 
 def text(values: Mapping[str, Any], name: str) -> str:
@@ -37,7 +38,7 @@ def number(values: Mapping[str, Any], name: str) -> str:
 def fen(values: Mapping[str, Any], name: str) -> int | None:
     """An integer of fen; None for negative ones, floats, texts and booleans."""
     value = values.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MOST_FEN else None
 
 
 def inner(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

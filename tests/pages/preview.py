@@ -9,14 +9,21 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
-SIZES = {
+from playwright.sync_api import ConsoleMessage, sync_playwright
+
+SIZES: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     "phone-light": (390, 844, "light"),
     "phone-dark": (390, 844, "dark"),
     "desktop-light": (1280, 800, "light"),
     "desktop-dark": (1280, 800, "dark"),
     "narrow-light": (320, 640, "light"),
 }
+
+
+def report(said: ConsoleMessage) -> None:
+    sys.stderr.write(f"{said.text}\n")
 
 
 def main() -> None:
@@ -32,7 +39,6 @@ def main() -> None:
     import django
 
     django.setup()
-    from playwright.sync_api import sync_playwright
 
     from tests.browser import CHROMIUM_ARGUMENTS, find_chromium
     from tests.pages.site import serve
@@ -50,7 +56,7 @@ def main() -> None:
                 viewport={"width": width, "height": height}, color_scheme=scheme
             )
             page.add_init_script(HANDED_OVER)
-            page.on("console", lambda said: sys.stderr.write(f"{said.text}\n"))
+            page.on("console", report)
             for name in wanted.names or STATES:
                 page.goto(f"{address}/{name}")
                 page.screenshot(

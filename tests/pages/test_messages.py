@@ -39,16 +39,18 @@ def test_the_compiled_catalogue_is_fresh(messages: ModuleType) -> None:
     for each in messages.stored():
         if not each.id:
             continue
-        if isinstance(each.id, tuple):
-            found = tuple(compiled.ngettext(*each.id, n) for n in (1, 2))
-        else:
-            found = compiled.gettext(each.id)
-        assert found == each.string
+        ids = messages.forms(each.id)
+        found = [
+            compiled.ngettext(ids[0], ids[-1], n)
+            if len(ids) > 1
+            else compiled.gettext(ids[0])
+            for n, _ in enumerate(ids, 1)
+        ]
+        assert found == list(messages.forms(each.string))
 
 
 def test_no_chinese_is_left_in_english(messages: ModuleType) -> None:
     names = {"简体中文", "【卡盟】"}  # a language's own name, the SMS signature
     for each in messages.stored():
-        words = each.string if isinstance(each.string, tuple) else (each.string,)
-        for word in words:
+        for word in messages.forms(each.string):
             assert word in names or not any("㐀" <= sign <= "鿿" for sign in word)

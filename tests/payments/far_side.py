@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
+NOBODY = "http://127.0.0.1:1"
+"""Where nobody listens."""
 API_V3_KEY = "0123456789abcdefghijklmnopqrstuv"
 PUBLIC_KEY_ID = "PUB_KEY_ID_0119000001012026010100000001"
 CERTIFICATE_SERIAL = 0x5157F09EFDC096DE15EBE81A47057A7232F1B8E1
@@ -93,7 +95,7 @@ class FarAlipay:
     SELLER_ID = "2088004100000001"
 
     @classmethod
-    def settings(cls, url: str = "https://alipay.test/gateway.do") -> dict[str, str]:
+    def settings(cls, url: str = f"{NOBODY}/gateway.do") -> dict[str, str]:
         return {
             "ALIPAY_GATEWAY_URL": url,
             "ALIPAY_APP_ID": cls.APP_ID,
@@ -155,7 +157,7 @@ class FarWechat:
     MCH_ID = "1900008888"
 
     @classmethod
-    def settings(cls, url: str = "https://wechat.test") -> dict[str, str]:
+    def settings(cls, url: str = NOBODY) -> dict[str, str]:
         return {
             "WECHAT_PAY_BASE_URL": url,
             "WECHAT_PAY_APP_ID": cls.APP_ID,

@@ -92,7 +92,8 @@ def test_paid_attempts_are_asked_no_more(till: Till, attempt: Attempt):
 
 
 def test_it_asks_so_many_at_a_time_oldest_first(till: Till, member: Member):
-    first, *others = [till.bill(member) for _ in range(3)]
+    bills = [till.bill(member) for _ in range(3)]
+    first = bills[0]
     Attempt.objects.filter(pk=first.pk).update(next_query_at=till.now)
     till.wait(seconds=5)
     assert polling.poll_due(now=till.now, limit=1) == 1
