@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *PARTS])
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison")
     parser.add_argument("--seconds", type=int, default=6, help="of each load")
+    parser.add_argument("--only", default="", help="rates whose name holds this text")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures too")
     options = parser.parse_args()
     in_use = machine.share_in_use()
@@ -70,6 +71,7 @@ def _parts(
                         base,
                         rounds=options.rounds,
                         seconds=options.seconds,
+                        only=options.only,
                     ),
                 )
 

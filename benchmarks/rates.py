@@ -95,7 +95,13 @@ class Run:
 
 
 def measure(
-    services: Services, ours: Shop, base: Server, *, rounds: int, seconds: int
+    services: Services,
+    ours: Shop,
+    base: Server,
+    *,
+    rounds: int,
+    seconds: int,
+    only: str = "",
 ) -> list[Figure]:
     if not shutil.which("wrk"):
         raise Skipped("wrk is missing. Type: sudo apt-get install -y wrk")
@@ -104,7 +110,8 @@ def measure(
         Figure("apply_result: statements", ours.facts["apply_result"], at_most=18),
     ]
     for scenario in SCENARIOS:
-        figures += _compare(scenario, services, ours, base, rounds, seconds)
+        if only in scenario.name:
+            figures += _compare(scenario, services, ours, base, rounds, seconds)
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from django.contrib import admin
@@ -12,10 +13,16 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from kameng.lookups import now_of
+from members import staff
 from members.forms import StaffAuthenticationForm
 
 SECTIONS = ("orders", "payments", "members", "notifications", "admin")
-"""The apps in the order in which the work comes up."""
+"""The apps in the order in which the work comes up; others follow."""
+
+
+def place_of(app_label: str) -> int:
+    return SECTIONS.index(app_label) if app_label in SECTIONS else len(SECTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,15 @@ class Console(admin.AdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The log-in page; 429 while too many wrong passwords lock it."""
+        """The log-in page; 429 with the time while wrong passwords lock it."""
         response = super().login(request, extra_context)
         if isinstance(response, TemplateResponse) and response.context_data:
             form = response.context_data["form"]
             if form.is_bound and form.has_error(NON_FIELD_ERRORS, "locked"):
+                name, now = form.cleaned_data.get("username") or "", now_of(request)
+                until = staff.locked_until(request, name, now=now) or now
                 response.status_code = 429
+                response["Retry-After"] = str(ceil((until - now).total_seconds()))
         return response
 
     def index(
@@ -69,25 +79,21 @@ class Console(admin.AdminSite):
 
     def tiles(self, request: HttpRequest) -> list[Tile]:
         """What each list that this person may see reports for the front page."""
-        found: list[Tile] = []
-        for section in SECTIONS:
-            for model, model_admin in self._registry.items():
-                if (
-                    model._meta.app_label == section
-                    and isinstance(model_admin, Reporting)
-                    and model_admin.has_view_permission(request)
-                ):
-                    found += model_admin.tiles(request)
-        return found
+        reporting = [
+            (model._meta.app_label, model_admin)
+            for model, model_admin in self._registry.items()
+            if isinstance(model_admin, Reporting)
+            and model_admin.has_view_permission(request)
+        ]
+        reporting.sort(key=lambda each: place_of(each[0]))
+        return [tile for _app, each in reporting for tile in each.tiles(request)]
 
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[Any]:
         """By section, and the models of one as they were registered."""
-        apps = self._build_app_dict(request, app_label)
-        if app_label:
-            return [apps[app_label]] if app_label in apps else []
-        return [apps[label] for label in SECTIONS if label in apps]
+        apps = self._build_app_dict(request, app_label).values()
+        return sorted(apps, key=lambda app: place_of(app["app_label"]))
 
 
 class Reporting:

@@ -1,13 +1,18 @@
 import os
 
 from celery import Celery
-from celery.signals import task_success
+from celery.signals import setup_logging, task_success
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kameng.settings")
 
 app = Celery("kameng")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_our_logging(**_: object) -> None:
+    """Django has configured the log, masks included; Celery would replace it."""
 
 
 @task_success.connect

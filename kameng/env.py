@@ -94,7 +94,7 @@ def database(name: str, default_sqlite: Path) -> dict[str, object]:
         raise ImproperlyConfigured(f"{name}: {error}") from error
     options = dict(parse_qsl(parts.query))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "kameng.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

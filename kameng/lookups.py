@@ -8,13 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Field, Model, QuerySet
+from django.db.models.expressions import Combinable
 from django.forms import Field as FormField
-from django.forms import ModelChoiceField
+from django.forms import ModelChoiceField, TypedChoiceField
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -25,7 +29,7 @@ from django.utils.translation import gettext as _
 
 def now_of(request: HttpRequest) -> datetime:
     """The one moment of this request."""
-    return request.now  # type: ignore[attr-defined, no-any-return]
+    return request.now  # type: ignore[attr-defined]
 
 
 class PlainChoices:
@@ -41,18 +45,12 @@ class PlainChoices:
             field.widget = field.widget.widget
         if isinstance(field, ModelChoiceField) and field.empty_label:
             field.empty_label = _("选一项")
+        elif isinstance(field, TypedChoiceField):
+            choices: Any = field.choices
+            field.choices = [
+                (value, label if value else _("选一项")) for value, label in choices
+            ]
         return field
-
-    def formfield_for_choice_field(
-        self, db_field: Field, request: HttpRequest, **kwargs: Any
-    ) -> FormField | None:
-        kwargs["choices"] = db_field.get_choices(
-            include_blank=db_field.blank or not db_field.has_default(),
-            blank_choice=[("", _("选一项"))],
-        )
-        return super().formfield_for_choice_field(  # type: ignore[misc]
-            db_field, request, **kwargs
-        )
 
 
 class ConsoleAdmin(PlainChoices, admin.ModelAdmin):
@@ -95,7 +93,9 @@ class RecentPages(Paginator):
 class NewestFirst(ChangeList):
     """In the order of the primary key; the address cannot ask for another one."""
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> list[str | Combinable]:
         return ["-pk"]
 
 
@@ -123,6 +123,38 @@ class LookupAdmin(ConsoleAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return NewestFirst
+
+
+class PageAdmin(LookupAdmin):
+    """Rows that are shown on a page of their own instead of Django's form."""
+
+    page_template: str
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if request.method not in ("GET", "HEAD") or not self.has_view_permission(
+            request, row
+        ):
+            raise PermissionDenied
+        if row is None:  # Django says so and leads back
+            return super().change_view(request, object_id, form_url, extra_context)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "now": now_of(request),
+            **self.page(row, now=now_of(request)),
+        }
+        return TemplateResponse(request, self.page_template, context)
+
+    def page(self, row: Any, *, now: datetime) -> dict[str, Any]:
+        """What the template needs, ``title`` among it."""
+        raise NotImplementedError
 
 
 class ClosedFilter(admin.SimpleListFilter):
@@ -169,7 +201,9 @@ def linked(name: str, label: Any) -> Callable[[Any, Model], SafeString | str]:
         if related is None:
             return "–"
         page = f"admin:{related._meta.app_label}_{related._meta.model_name}_change"
-        return format_html('<a href="{}">{}</a>', reverse(page, args=[related.pk]), related)
+        return format_html(
+            '<a href="{}">{}</a>', reverse(page, args=[related.pk]), related
+        )
 
     return column
 

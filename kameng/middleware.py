@@ -65,7 +65,8 @@ class LandingCacheMiddleware:
             or request.headers.get("HX-Request")
         ):
             return self.get_response(request)
-        key = f"landing:{request.get_host()}:{get_language_from_request(request)}"
+        language = get_language_from_request(request)
+        key = f"landing:{request.scheme}:{request.get_host()}:{language}"
         kept = self.kept.get(key)
         if kept is not None and time.monotonic() < kept[0]:
             return self._answer(kept[1])

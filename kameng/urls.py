@@ -4,6 +4,8 @@ from django.urls import include, path
 
 from kameng import views
 
+handler500 = "kameng.views.server_error"
+
 urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),

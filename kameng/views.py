@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import (
     Http404,
     HttpRequest,
@@ -14,6 +15,7 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -21,6 +23,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.i18n import set_language as django_set_language
 
 from kameng import freshness
+from kameng.static_pages import unavailable
 
 LEGAL = ("agreement", "privacy", "renewal", "refunds", "minors")
 
@@ -83,6 +86,18 @@ def set_language(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return render(request, "403.html", {"csrf": True}, status=403)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500 with the request's number; 503 where the database is away.
+
+    Errors of views are met by ``UnavailableMiddleware``; here come those of error pages
+    and of the session that is kept after the view.
+    """
+    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
+        return unavailable(request)
+    context = {"request_id": getattr(request, "id", "")}
+    return HttpResponse(render_to_string("500.html", context), status=500)
 
 
 @require_GET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -12,13 +13,12 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
-from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, linked, now_of
+from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, PageAdmin, linked
 from kameng.templatetags.shop import discount, duration
-from members import catalogue_admin, rule_bounds
+from members import catalogue_admin, phones, rule_bounds
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
 from notifications import kinds
@@ -26,8 +26,6 @@ from notifications import kinds
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
 SHOWN_ROWS = 20
-TAIL = re.compile(r"[0-9]{4}", re.ASCII)
-"""The last four digits of a phone."""
 
 admin.site.unregister(Group)  # the roles are a list in members.staff_roles
 
@@ -37,7 +35,7 @@ class TailFilter(ChosenOnly):
 
     title = gettext_lazy("手机尾号")
     parameter_name = "tail"
-    pattern = TAIL
+    pattern = phones.TAIL
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Member]
@@ -46,7 +44,8 @@ class TailFilter(ChosenOnly):
 
 
 @admin.register(Member)
-class MemberAdmin(LookupAdmin):
+class MemberAdmin(PageAdmin):
+    page_template = "console/member.html"
     lookups = ("tail",)
     list_filter = (TailFilter,)
     list_display = ("name", "paid_until", "created_at", "is_active")
@@ -60,41 +59,24 @@ class MemberAdmin(LookupAdmin):
         people = super().get_queryset(request)
         return people if request.user.is_superuser else people.filter(is_staff=False)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """What she holds, bought and was told; nothing to change."""
-        member = self.get_object(request, object_id)
-        if request.method not in ("GET", "HEAD") or not self.has_view_permission(
-            request, member
-        ):
-            raise PermissionDenied
-        if member is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        now = now_of(request)
-        entitlements = member.entitlements.select_related("tier", "order", "actor")
-        segments = member.segments.select_related("entitlement__tier")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": str(member),
-            "opts": self.opts,
-            "member": member,
-            "now": now,
-            "standing": standing(member, at=now),
+    def page(self, row: Member, *, now: datetime) -> dict[str, Any]:
+        """What she holds, bought and was told; all newest first and cut off."""
+        entitlements = row.entitlements.select_related("tier", "order", "actor")
+        segments = row.segments.select_related("entitlement__tier")
+        pauses = row.pauses.select_related("actor")
+        return {
+            "title": str(row),
+            "member": row,
+            "standing": standing(row, at=now),
             "segments": segments.order_by("-starts_at")[:SHOWN_ROWS],
             "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
-            "pauses": member.pauses.select_related("actor").order_by("-pk")[:SHOWN_ROWS],
-            "orders": member.orders.order_by("-pk")[:SHOWN_ROWS],
+            "pauses": pauses.order_by("-pk")[:SHOWN_ROWS],
+            "orders": row.orders.order_by("-pk")[:SHOWN_ROWS],
             "told": [
                 (message, kinds.label(message.kind))
-                for message in member.notifications.order_by("-pk")[:SHOWN_ROWS]
+                for message in row.notifications.order_by("-pk")[:SHOWN_ROWS]
             ],
         }
-        return TemplateResponse(request, "console/member.html", context)
 
 
 class MemberFilter(ChosenOnly):

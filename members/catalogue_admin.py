@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, ProtectedError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -20,7 +21,7 @@ from kameng.lookups import ConsoleAdmin, LookupAdmin, PlainChoices, chip, now_of
 from kameng.templatetags.shop import discount, moment, per_day, yuan
 from members import catalogue_preview, catalogue_rules, pricing_history
 from members.catalogue_forms import PlanForm, TierBenefitFormSet, TierForm
-from members.models import Benefit, Plan, PriceChange, Tier, TierBenefit
+from members.models import Benefit, Member, Plan, PriceChange, Tier, TierBenefit
 
 SHOWN_CHANGES = 20
 FIELDS = {
@@ -91,7 +92,7 @@ class CatalogueAdmin(ConsoleAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        form: RuledForm = context["adminform"].form
+        form = context["adminform"].form
         formsets = [inline.formset for inline in context["inline_admin_formsets"]]
         where = [obj.pk] if obj else []
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_preview"
@@ -111,9 +112,7 @@ class CatalogueAdmin(ConsoleAdmin):
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
         obj = self.get_object(request, str(pk)) if pk else None
-        form = self.get_form(request, obj, change=bool(obj))(
-            request.POST, instance=obj
-        )
+        form = self.get_form(request, obj, change=bool(obj))(request.POST, instance=obj)
         form.is_valid()
         formsets = [
             formset(request.POST, instance=form.instance)
@@ -135,15 +134,18 @@ class CatalogueAdmin(ConsoleAdmin):
         object_id: str,
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Refuse with words what sales rest on (I8)."""
-        obj = self.get_object(request, object_id)
-        if obj and self.has_delete_permission(request, obj):
-            fault = catalogue_rules.deletion_fault(obj)
-            if fault:
-                messages.error(request, fault)
-                name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
-                return HttpResponseRedirect(reverse(name, args=[obj.pk]))
-        return super().delete_view(request, object_id, extra_context)
+        """Refuse with words what sales rest on (I8), also a sale of this moment."""
+        obj: Any = self.get_object(request, unquote(object_id))
+        may = obj is not None and self.has_delete_permission(request, obj)
+        fault = catalogue_rules.deletion_fault(obj) if may else ""
+        if not fault:
+            try:
+                return super().delete_view(request, object_id, extra_context)
+            except ProtectedError:
+                fault = catalogue_rules.deletion_fault(obj)
+        messages.error(request, fault)
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+        return HttpResponseRedirect(reverse(name, args=[object_id]))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """The row alone: what may be deleted has nothing but its own history."""
@@ -186,11 +188,11 @@ def in_words(field: str, value: str) -> str:
     match field, value:
         case _, "":
             return "–"
-        case ("price_fen" | "promo_price_fen"), _:
+        case (("price_fen" | "promo_price_fen"), _):
             return yuan(int(value))
         case "discount_bp", _:
             return discount(int(value)) or gettext("无折扣")
-        case ("promo_starts_at" | "promo_ends_at"), _:
+        case (("promo_starts_at" | "promo_ends_at"), _):
             return moment(datetime.fromisoformat(value))
         case "enabled", _:
             return gettext("在售") if value == "on" else gettext("停售")
@@ -253,7 +255,7 @@ class PlanAdmin(CatalogueAdmin):
     def save_model(
         self, request: HttpRequest, obj: Plan, form: ModelForm, change: bool
     ) -> None:
-        pricing_history.save_plan(obj, actor=request.user, now=now_of(request))
+        pricing_history.save_plan(obj, actor=staff_of(request), now=now_of(request))
 
 
 class TierBenefitInline(PlainChoices, admin.TabularInline):
@@ -261,9 +263,7 @@ class TierBenefitInline(PlainChoices, admin.TabularInline):
     formset = TierBenefitFormSet
     template = "console/tier_benefits.html"
 
-    def get_extra(
-        self, request: HttpRequest, obj: Any = None, **kwargs: Any
-    ) -> int:
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """A row for each benefit that the tier does not give yet."""
         given = obj.benefits.count() if obj else 0
         return Benefit.objects.count() - given
@@ -312,7 +312,7 @@ class TierAdmin(CatalogueAdmin):
     def save_model(
         self, request: HttpRequest, obj: Tier, form: ModelForm, change: bool
     ) -> None:
-        pricing_history.save_tier(obj, actor=request.user, now=now_of(request))
+        pricing_history.save_tier(obj, actor=staff_of(request), now=now_of(request))
 
 
 @admin.register(Benefit)
@@ -354,9 +354,14 @@ class PriceChangeAdmin(LookupAdmin):
         return line_of(change).who
 
 
+def staff_of(request: HttpRequest) -> Member:
+    assert isinstance(request.user, Member)
+    return request.user
+
+
 def faults_of(form: ModelForm) -> list[str]:
     """The words of what was typed wrong or breaks a rule; none for an untouched form."""
-    return [words for each in form.errors.values() for words in each]
+    return [str(words) for each in form.errors.values() for words in each]
 
 
 def sale_chip(on_sale: bool) -> str:

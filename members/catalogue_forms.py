@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.formsets import DELETION_FIELD_NAME
 from django.utils.translation import gettext_lazy as _
 
 from members import catalogue_rules
@@ -33,7 +34,7 @@ class YuanField(forms.CharField):
         text = super().to_python(value)
         if text in self.empty_values:
             return None
-        match = YUAN.fullmatch(text)
+        match = YUAN.fullmatch(text or "")
         if not match:
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         fen = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
@@ -144,7 +145,7 @@ class TierForm(RuledForm):
 class TierBenefitFormSet(forms.BaseInlineFormSet):
     """The benefits of one tier, judged together with those of all other tiers."""
 
-    def add_fields(self, form: forms.BaseForm, index: int | None) -> None:
+    def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
         """Name each field for those who do not see the table's head."""
         super().add_fields(form, index)
         for field in form.fields.values():
@@ -157,7 +158,7 @@ class TierBenefitFormSet(forms.BaseInlineFormSet):
             for form in self.forms
             if form.is_valid()
             and form.cleaned_data.get("benefit")
-            and not self._should_delete_form(form)
+            and not form.cleaned_data.get(DELETION_FIELD_NAME)
         }
 
     def clean(self) -> None:

@@ -205,7 +205,7 @@ def _ladder(plan: Plan, *, now: datetime) -> list[Fault]:
 
 def _ladder_words(shorter: Step, longer: Step, *, at: datetime, now: datetime) -> str:
     words = _(
-        "{longer} 天{more}，比 {shorter} 天的{less}贵。时间越长，每天应该越便宜。"
+        "{longer} 天{more}，比 {shorter} 天的{less} 贵。时间越长，每天应该越便宜。"
     ).format(
         longer=longer.days,
         more=per_day(longer.price_fen, longer.days),

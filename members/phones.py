@@ -8,6 +8,9 @@ import unicodedata
 LONGEST = 64
 """Longer input is refused unread."""
 
+TAIL = re.compile(r"[0-9]{4}", re.ASCII)
+"""What staff may type instead of a whole number."""
+
 _ORNAMENTS = ("Cf", "Pd")
 """Zero-width and bidirectional marks; dashes of all lengths."""
 _SEPARATORS = re.compile(r"[\s().]")

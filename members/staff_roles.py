@@ -58,7 +58,12 @@ def ensure() -> None:
     Safe to repeat. Permissions that Django has not made yet are made here, so the order
     of the apps does not matter.
     """
-    labels = {label for rights in RIGHTS.values() for each in rights.values() for label in each}
+    labels = {
+        label
+        for rights in RIGHTS.values()
+        for each in rights.values()
+        for label in each
+    }
     for app in {label.partition(".")[0] for label in labels}:
         create_permissions(apps.get_app_config(app), verbosity=0)
     for role, rights in RIGHTS.items():

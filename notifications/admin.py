@@ -76,7 +76,7 @@ class DeadFilter(ClosedFilter):
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin
     ) -> list[tuple[str, str]]:
-        return list(Outbox.State.choices)
+        return [(state.value, str(state.label)) for state in Outbox.State]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Outbox]

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
-from kameng.lookups import ChosenOnly, ClosedFilter, LookupAdmin, chip, now_of
+from kameng.lookups import ChosenOnly, ClosedFilter, PageAdmin, chip, now_of
 from kameng.templatetags.shop import SHANGHAI, grouped, yuan
-from members import rules
-from members.admin import TAIL, MemberFilter
+from members import phones, rules
+from members.admin import MemberFilter
 from notifications import kinds
 from orders.models import Order, Status
 from payments import order_search, order_story
@@ -65,7 +65,8 @@ class StatusFilter(ClosedFilter):
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin
     ) -> list[tuple[str, str]]:
-        return [*Status.choices, ("paid-today", _("今天付款"))]
+        known = [(status.value, str(status.label)) for status in Status]
+        return [*known, ("paid-today", _("今天付款"))]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Order]
@@ -82,7 +83,7 @@ class TailFilter(ChosenOnly):
 
     title = gettext_lazy("手机尾号")
     parameter_name = "tail"
-    pattern = TAIL
+    pattern = phones.TAIL
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Order]
@@ -94,7 +95,8 @@ class TailFilter(ChosenOnly):
 
 
 @admin.register(Order)
-class OrderAdmin(Reporting, LookupAdmin):
+class OrderAdmin(Reporting, PageAdmin):
+    page_template = "console/order.html"
     change_list_template = "console/order_list.html"
     lookups = ("status", "member", "tail")
     list_filter = (StatusFilter, MemberFilter, TailFilter)
@@ -177,29 +179,13 @@ class OrderAdmin(Reporting, LookupAdmin):
             return reverse("admin:payments_gatewayevent_change", args=found.events[:1])
         return ""
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """The order as a page of its own: summary, related rows, story (I1, R24)."""
-        order = self.get_object(request, object_id)
-        if request.method not in ("GET", "HEAD") or not self.has_view_permission(
-            request, order
-        ):
-            raise PermissionDenied
-        if order is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        now = now_of(request)
-        records = order_story.records_of(order)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": grouped(order.no),
-            "opts": self.opts,
-            "order": order,
-            "status": status_chip(order.status_at(now)),
+    def page(self, row: Order, *, now: datetime) -> dict[str, Any]:
+        """Summary, related rows and the whole story; nothing to edit (I1, R24)."""
+        records = order_story.records_of(row)
+        return {
+            "title": grouped(row.no),
+            "order": row,
+            "status": status_chip(row.status_at(now)),
             "records": records,
             "attempts": [
                 (attempt, order_story.channel_label(attempt))
@@ -207,9 +193,7 @@ class OrderAdmin(Reporting, LookupAdmin):
             ],
             "told": [(each, kinds.label(each.kind)) for each in records.messages],
             "story": order_story.story_of(records),
-            "now": now,
         }
-        return TemplateResponse(request, "console/order.html", context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return super().get_queryset(request).select_related("member")

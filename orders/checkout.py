@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q
 
 from members import rules
-from members.models import Member, Plan, ShopRules
+from members.models import Member, Plan
 from members.timeline import LONGEST, lock_member
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk
 from orders.numbers import random_number
@@ -81,7 +81,6 @@ def placed_before(
     return found if phone is not None and found.member.phone == phone else None
 
 
-@transaction.atomic(durable=True)
 def place_order(
     *,
     member_id: int,
@@ -97,76 +96,94 @@ def place_order(
 
     Opens its own transaction and locks the member, so that the limit of open orders
     holds for parallel clicks. ``attach`` adds the first payment attempt to the order
-    in the same transaction.
+    in the same transaction. The unique token lets a form make one order only; whatever
+    would stop the second click leads to the order of the first (A2).
 
     shown_fen   the total that the page showed, in fen
     raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress
     """
-    limits = rules.current()
-    plan = (
-        Plan.objects.select_related("tier")
-        .filter(slug=plan_slug, enabled=True, tier__enabled=True)
-        .first()
-    )
-    if plan is None or not 1 <= quantity <= QUANTITY_MAX:
-        raise PlanGone(plan_slug)
-    member = lock_member(member_id)
-    repeated = Order.objects.filter(client_token=client_token).first()
-    if repeated is not None:
-        if repeated.member_id != member_id:
-            raise PlanGone("client token of another member")
-        return Placed(repeated, repeated=True)
-    unit_fen = plan.price_at(now)
-    amount_fen = line_fen(unit_fen, quantity, 10_000)
+    try:
+        with transaction.atomic(durable=True):
+            plan = _plan_on_sale(plan_slug, quantity)
+            member = lock_member(member_id)
+            _refuse_surprise(member, plan, quantity, shown_fen, now=now)
+            _refuse_hoarding(member, address_digest, now=now)
+            order = _frozen(member, plan, quantity, now=now)
+            order.client_token = client_token
+            order.address_digest = address_digest
+            order.save(force_insert=True)
+            OrderEvent.objects.create(
+                order=order,
+                at=now,
+                kind="placed",
+                detail={"amount_fen": order.amount_fen},
+            )
+            attach(order)
+    except (NotPlaced, IntegrityError):
+        first = Order.objects.filter(client_token=client_token).first()
+        if first is None:
+            raise
+        if first.member_id != member_id:
+            raise PlanGone("client token of another member") from None
+        return Placed(first, repeated=True)
+    return Placed(order)
+
+
+def _plan_on_sale(slug: str, quantity: int) -> Plan:
+    plan = Plan.objects.select_related("tier").filter(slug=slug).first()
+    if plan is None or not (plan.enabled and plan.tier.enabled):
+        raise PlanGone(slug)
+    if not 1 <= quantity <= QUANTITY_MAX:
+        raise PlanGone(slug)
+    return plan
+
+
+def _refuse_surprise(
+    member: Member, plan: Plan, quantity: int, shown_fen: int, *, now: datetime
+) -> None:
+    """Raise when the price is not the one she saw, or the end beyond all reason."""
+    amount_fen = line_fen(plan.price_at(now), quantity, 10_000)
     if shown_fen != amount_fen:
         raise PriceChanged(plan, amount_fen)
-    end = max(member.paid_until or now, now) + timedelta(
-        seconds=plan.seconds * quantity
-    )
-    if end > now + LONGEST:
+    begins = max(member.paid_until or now, now)
+    if begins + timedelta(seconds=plan.seconds * quantity) > now + LONGEST:
         raise TooFarAhead
-    _refuse_hoarding(member, address_digest, limits, now=now)
-    order = Order.objects.create(
+
+
+def _frozen(member: Member, plan: Plan, quantity: int, *, now: datetime) -> Order:
+    """An order as the plan stands at this moment, not saved yet."""
+    unit_fen = plan.price_at(now)
+    return Order(
         no=random_number(),
-        client_token=client_token,
         member=member,
         kind=Kind.TIER,
         plan=plan,
         title=str(plan),
         quantity=quantity,
         unit_fen=unit_fen,
-        amount_fen=amount_fen,
+        amount_fen=line_fen(unit_fen, quantity, 10_000),
         seconds=plan.seconds * quantity,
         rank=plan.tier.rank,
         tier_discount_bp=plan.tier.discount_bp,
         fulfil=Fulfil.NONE,
         risk=Risk.ALLOW,
         placed_at=now,
-        expires_at=now + timedelta(seconds=limits.hold_seconds),
-        address_digest=address_digest,
+        expires_at=now + timedelta(seconds=rules.current().hold_seconds),
     )
-    OrderEvent.objects.create(
-        order=order, at=now, kind="placed", detail={"amount_fen": amount_fen}
-    )
-    attach(order)
-    return Placed(order)
 
 
-def _refuse_hoarding(
-    member: Member, address_digest: str, limits: ShopRules, *, now: datetime
-) -> None:
+def _refuse_hoarding(member: Member, address_digest: str, *, now: datetime) -> None:
     """Raise when the member or the address holds too many unpaid orders already.
 
-    One query for both: of so many rows that either limit must be reached.
+    One query counts for both; her orders are read only to be shown with the refusal.
     """
-    whose = Q(member=member)
-    if address_digest:
-        whose |= Q(address_digest=address_digest)
-    most = limits.open_orders_max + limits.open_orders_per_address
-    found = list(Order.objects.pending(at=now).filter(whose).order_by("-id")[:most])
-    hers = [order for order in found if order.member_id == member.pk]
-    if len(hers) >= limits.open_orders_max:
-        raise TooManyOpen(hers)
-    from_address = [order for order in found if order.address_digest == address_digest]
-    if address_digest and len(from_address) >= limits.open_orders_per_address:
+    limits = rules.current()
+    pending = Order.objects.pending(at=now)
+    hers, nearby = Q(member=member), Q(address_digest=address_digest)
+    held = pending.filter(hers | nearby if address_digest else hers).aggregate(
+        hers=Count("pk", filter=hers), nearby=Count("pk", filter=nearby)
+    )
+    if held["hers"] >= limits.open_orders_max:
+        raise TooManyOpen(list(pending.filter(hers).order_by("-id")))
+    if address_digest and held["nearby"] >= limits.open_orders_per_address:
         raise TooManyFromAddress

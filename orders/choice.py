@@ -92,6 +92,13 @@ class Page:
         )
 
 
+def remember(request: ShopRequest, typed: Typed) -> None:
+    """Keep plan and channel of an order; a session that stays the same is not saved."""
+    chosen = {"plan": typed.plan, "channel": typed.channel}
+    if request.session.get(LAST_CHOICE) != chosen:
+        request.session[LAST_CHOICE] = chosen
+
+
 def context(page: Page) -> dict[str, Any]:
     plan = page.selected_plan()
     ladder = stubs(page)

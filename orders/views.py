@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -162,16 +163,16 @@ def send_code(request: ShopRequest) -> HttpResponse:
 def checkout(request: ShopRequest) -> HttpResponse:
     """Place the order and hand over to the wallet; 303 to the pay page.
 
-    A double click finds the first order by its token before the code is judged (A2).
+    A double click finds the first order by its token: for a guest before the code is
+    judged, for a member by ``place_order`` and before anything is refused (A2).
     """
     page = _page(request)
     member = member_of(request)
-    repeated = _placed_before(page, member)
-    if repeated is not None:
-        return SeeOther(reverse("order-pay", args=[repeated.no]))
+    if member is None and (first := _placed_before(page, None)):
+        return first
     if complaint := _shape(page):
         page.errors = [complaint]
-        return _again(page, 422)
+        return _placed_before(page, member) or _again(page, 422)
     if member is None:
         step = phone_step.check(
             request,
@@ -188,18 +189,26 @@ def checkout(request: ShopRequest) -> HttpResponse:
     return _place(page, member)
 
 
-def _placed_before(page: Page, member: Member | None) -> Order | None:
+def _placed_before(page: Page, member: Member | None) -> HttpResponse | None:
+    """To the order that this very form has made already, if it has."""
     phone = None
     if member is None:
         try:
             phone = phones.parse(page.typed.phone)
         except phones.BadPhone:
             return None
-    return placing.placed_before(
+    order = placing.placed_before(
         page.typed.client_token,
         member_id=member.pk if member else None,
         phone=phone,
     )
+    if order is None:
+        return None
+    if member is None:
+        # The first answer has given this browser a new session. The old cookie, which
+        # came with this click too, must not make the middleware delete the new one.
+        page.request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+    return SeeOther(reverse("order-pay", args=[order.no]))
 
 
 def _shape(page: Page) -> FieldError | None:
@@ -244,7 +253,7 @@ def _place(page: Page, member: Member) -> HttpResponse:
         return _refused(page, refusal)
     for attempt in first:
         attempts.start(attempt, now=request.now)
-    request.session[choice.LAST_CHOICE] = {"plan": typed.plan, "channel": typed.channel}
+    choice.remember(request, typed)
     return SeeOther(reverse("order-pay", args=[placed.order.no]))
 
 

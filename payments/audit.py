@@ -40,7 +40,7 @@ from members.models import Entitlement, EntitlementSource, Segment
 from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
-from payments import differences
+from payments import decisions
 from payments.models import (
     LIVE_STATES,
     Attempt,
@@ -268,10 +268,10 @@ def _asked_for_another_sum(now: datetime) -> Broken:
     ).values_list("out_trade_no", flat=True)
 
 
-@check("7", "an order was settled by exactly its amount, or an operator accepted it")
+@check("7", "an order was settled by exactly its amount")
 def _settled_by_another_sum(now: datetime) -> Broken:
     accepted = OrderEvent.objects.filter(
-        order=OuterRef("pk"), kind=differences.ACCEPTED
+        order=OuterRef("pk"), kind=decisions.ACCEPTED
     )
     return (
         Order.objects.filter(~Exists(accepted), settled_by__state=AttemptState.PAID)

@@ -14,8 +14,9 @@ OUTCOMES = (
     EventOutcome.OVERPAID,
     EventOutcome.CLASH,
     EventOutcome.ALIEN,
+    EventOutcome.EXTERNAL,
 )
-"""Outcomes that wait for a person; as in the index ``gateway_event_open``."""
+"""Outcomes that wait for a person."""
 
 
 def unallocated() -> QuerySet[Attempt]:

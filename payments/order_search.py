@@ -25,7 +25,6 @@ LIMIT = 50
 
 _NUMBER = re.compile(r"[\x21-\x7e]{6,64}")
 """What an order or a gateway number may look like: visible ASCII without blanks."""
-_TAIL = re.compile(r"[0-9]{4}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def find(typed: str) -> Found:
     typed  as a person copies it: grouped, lower case, with blanks or +86
     """
     text = typed.strip()
-    if _TAIL.fullmatch(text):
+    if phones.TAIL.fullmatch(text):
         return _by_tail(text)
     try:
         phone = phones.parse(text)

@@ -83,6 +83,7 @@ EVENTS = {
     "cancelled": ("order", gettext_lazy("订单取消")),
     "expired": ("order", gettext_lazy("订单过期")),
     "paid": ("order", gettext_lazy("订单已付款")),
+    "held": ("order", gettext_lazy("转人工核对")),
     "activated": ("membership", gettext_lazy("会员开通")),
     "attempt-failed": ("payment", gettext_lazy("支付失败")),
     "attempt-unknown": ("payment", gettext_lazy("支付结果不明")),
@@ -90,6 +91,8 @@ EVENTS = {
     "refund-requested": ("refund", gettext_lazy("登记退款")),
     "refunded": ("refund", gettext_lazy("退款到账")),
     "refund-failed": ("refund", gettext_lazy("退款失败")),
+    "money-accepted": ("staff", gettext_lazy("收下这笔钱")),
+    "money-returned": ("staff", gettext_lazy("退回这笔钱")),
 }
 SHOPPERS = ("placed", "cancelled")
 """Events that the shopper brings about herself, unless a member of staff is named."""
@@ -180,7 +183,7 @@ def _screening(order: Order, at: datetime) -> Entry:
     return Entry(
         at=at,
         part="risk",
-        title=Risk(order.risk).label,
+        title=str(Risk(order.risk).label),
         actor=_("系统"),
         source=_("订单"),
         step=STEPS.index("risk"),
@@ -203,6 +206,8 @@ def _event_facts(
                 facts.append((_("网关"), gateway_label(value)))
             case "amount_fen", int():
                 facts.append((_("金额"), yuan(value)))
+            case "paid_fen", int():
+                facts.append((_("实收"), yuan(value)))
             case "seconds", int():
                 facts.append((_("时长"), duration(value)))
             case "paid_until", str():
@@ -214,6 +219,8 @@ def _event_facts(
                 facts.append((_("网关代码"), mask(str(value))))
             case "reason", _ if "refund" in event.detail:
                 pass  # told with the refund
+            case "reason", str():
+                facts.append((_("原因"), mask(value)))
             case _ if value not in (None, ""):
                 facts.append((name, mask(str(value))))
     return facts

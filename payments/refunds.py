@@ -34,16 +34,20 @@ QUERY_STEPS = (60, 300, 900, 3600)
 """Seconds between questions about a refund that is under way; the last one repeats."""
 
 
-def book_automatic(attempt: Attempt, reason: RefundReason, *, now: datetime) -> Refund:
-    """Refund the whole of a payment that is not wanted, once (K14).
+def book_whole(
+    attempt: Attempt, reason: RefundReason, *, now: datetime, nth: int = 1
+) -> Refund:
+    """Refund the whole of a payment that is not wanted; automatically once (K14).
 
     The caller holds the order's lock and has reserved the money on the attempt.
+
+    nth  2 and more where earlier refunds of the attempt have failed for good
     """
     assert attempt.paid_fen is not None
     assert attempt.txn_id is not None
     refund = Refund.objects.create(
         attempt=attempt,
-        out_refund_no=f"R{attempt.out_trade_no}",
+        out_refund_no=f"R{nth if nth > 1 else ''}{attempt.out_trade_no}",
         amount_fen=attempt.paid_fen,
         reason=reason,
         txn_id=attempt.txn_id,

@@ -30,7 +30,7 @@ from payments.models import (
     GatewayEvent,
     RefundReason,
 )
-from payments.refunds import book_automatic
+from payments.refunds import book_whole
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def _apply_paid(
         ]
     )
     if refund is not None:
-        book_automatic(attempt, refund, now=now)
+        book_whole(attempt, refund, now=now)
     elif outcome == EventOutcome.SETTLED:
         settle_locked(order, attempt, now=now)
     return outcome

@@ -21,7 +21,7 @@ from orders.models import Order
 from orders.views import way_for
 from payments import attempts, gateways, notices, pay_page, polling
 from payments.gateways.contract import NoticeRequest
-from payments.models import LIVE_STATES, Attempt
+from payments.models import Attempt
 
 FRAGMENT_STATES = {"ready", "slow", "returned"}
 
@@ -118,9 +118,10 @@ def pay(request: ShopRequest, no: str) -> HttpResponse:
 
 
 def _ask(order: Order, request: ShopRequest, *, patience: int = 3) -> None:
-    """Ask the gateway about live attempts older than ``patience`` seconds, then reread."""
+    """Ask about attempts older than ``patience`` seconds that may still be paid; reread."""
     asked = False
-    for attempt in order.attempts.filter(state__in=LIVE_STATES).select_related("order"):
+    open_ones = order.attempts.filter(next_query_at__isnull=False)
+    for attempt in open_ones.select_related("order"):
         age = (request.now - attempt.created_at).total_seconds()
         since = attempt.queried_at or attempt.created_at
         if age >= patience and (request.now - since).total_seconds() >= patience:
@@ -231,10 +232,10 @@ def come_back(request: ShopRequest, gateway: str) -> HttpResponse:
         return SeeOther(request.get_full_path())
     token = request.GET.get("token", "")[:64]
     order = order_by_token(token)
-    live = Attempt.objects.filter(
-        order=order, gateway=gateway, state__in=LIVE_STATES
-    ).select_related("order")
-    for attempt in live:
+    open_ones = Attempt.objects.filter(
+        order=order, gateway=gateway, next_query_at__isnull=False
+    )
+    for attempt in open_ones.select_related("order"):
         polling.query_attempt(attempt, now=request.now)
     page = reverse("order-pay", args=[order.no])
     member = member_of(request)

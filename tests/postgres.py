@@ -33,9 +33,7 @@ class Identity(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def start(
-    folder: Path, services: ExitStack, *, settings: Iterable[str] = SPEED
-) -> str:
+def start(folder: Path, services: ExitStack, *, settings: Iterable[str] = SPEED) -> str:
     """Start a server below ``folder``; return its URL.
 
     PostgreSQL refuses to run as root: then it runs as ``nobody``, who must be able to

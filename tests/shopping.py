@@ -152,21 +152,25 @@ class Till:
         taken, server.received[:] = list(server.received), []
         return taken
 
-    def deliver(self, notice: Received, *, gateway: str, **extra: Any) -> Any:
+    def deliver(self, notice: Received, *, gateway: str) -> Any:
         """Hand a caught notice to the shop's own address, byte for byte."""
+        with self.stopped_clock():
+            return self.post_notice(notice, gateway=gateway)
+
+    def post_notice(self, notice: Received, *, gateway: str) -> Any:
+        """The same for a caller who has stopped the clock."""
         headers = {
             f"HTTP_{name.upper().replace('-', '_')}": value
             for name, value in notice.headers.items()
             if name.lower() not in ("content-type", "content-length", "host")
         }
-        with self.stopped_clock():
-            return Client().generic(
-                "POST",
-                f"/payments/{gateway}/notify/",
-                notice.body,
-                content_type=notice.headers["Content-Type"],
-                **headers | extra,
-            )
+        return Client().generic(
+            "POST",
+            f"/payments/{gateway}/notify/",
+            notice.body,
+            content_type=notice.headers["Content-Type"],
+            **headers,
+        )
 
     def stopped_clock(self) -> time_machine.travel:
         """For requests, which take their ``now`` from the process."""
@@ -198,6 +202,40 @@ def counts(member: Member) -> dict[str, int]:
         "messages": Notification.objects.filter(member=member).count(),
         "outbox": Outbox.objects.count(),
     }
+
+
+class Shopper:
+    """A browser whose requests happen at the till's time."""
+
+    def __init__(self, till: Till, member: Member | None = None) -> None:
+        self.till = till
+        self.client = Client()
+        if member is not None:
+            with till.stopped_clock():
+                self.client.force_login(member)
+
+    def get(self, path: str, **headers: Any) -> Any:
+        with self.till.stopped_clock():
+            return self.client.get(path, **headers)
+
+    def post(self, path: str, **fields: Any) -> Any:
+        with self.till.stopped_clock():
+            return self.client.post(path, fields)
+
+    @property
+    def is_signed_in(self) -> bool:
+        return "_auth_user_id" in self.client.session
+
+
+def checkout_form(**change: Any) -> dict[str, Any]:
+    """What the page posts for the 7-day plan, with a token of its own."""
+    return {
+        "plan": "temporary-7",
+        "quantity": "1",
+        "channel": "wechat",
+        "client_token": client_token(),
+        "shown_fen": "1500",
+    } | change
 
 
 def said(attempt: Attempt, **says: Any) -> Trade:

@@ -48,11 +48,14 @@ def load_public_key(text: str) -> rsa.RSAPublicKey:
 
 def load_certificates(text: str) -> list[x509.Certificate]:
     """The certificates of a PEM bundle; each must hold an RSA key."""
+    bundle = _with_newlines(text).encode()
     try:
-        certificates = x509.load_pem_x509_certificates(_with_newlines(text).encode())
+        certificates = x509.load_pem_x509_certificates(bundle)
         keys = [certificate.public_key() for certificate in certificates]
     except (ValueError, UnsupportedAlgorithm):
         raise BadKey("is not a PEM bundle of certificates") from None
+    if len(keys) != bundle.count(b"-----BEGIN "):
+        raise BadKey("holds something torn, or something else than certificates")
     for key in keys:
         if not isinstance(key, rsa.RSAPublicKey):
             raise BadKey("holds a certificate without an RSA key")

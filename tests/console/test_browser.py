@@ -20,7 +20,14 @@ from tests.console.conftest import PASSWORD, PHONE
 pytestmark = pytest.mark.browser
 
 RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "runOnly": [
+        "wcag2a",
+        "wcag2aa",
+        "wcag21a",
+        "wcag21aa",
+        "wcag22aa",
+        "best-practice",
+    ],
     "rules": {"target-size": {"enabled": False}},
     "resultTypes": ["violations"],
     "preload": False,  # it would put a style into the preview's shadow tree itself
@@ -114,11 +121,13 @@ def test_every_kind_of_page_is_clean(
             desk.page.set_viewport_size({"width": width, "height": height})
             assert desk.page.evaluate(OVERFLOW) <= 0, f"{path} {width} px wide"
             for scheme in ("light", "dark"):
-                desk.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                desk.page.emulate_media(color_scheme=scheme)
                 assert desk.findings() == [], f"{path} {width} {scheme}"
 
 
-def test_the_preview_follows_the_typing(desk: Desk, operator: Member, shop: None) -> None:
+def test_the_preview_follows_the_typing(
+    desk: Desk, operator: Member, shop: None
+) -> None:
     desk.log_in("yunying")
     week = Plan.objects.get(slug="temporary-7")
     desk.open(f"members/plan/{week.pk}/change/")
@@ -129,7 +138,9 @@ def test_the_preview_follows_the_typing(desk: Desk, operator: Member, shop: None
     expect(stub).to_contain_text("每天 ¥2")
     expect(stub).to_contain_text("比按天买省 ¥7")
     desk.page.get_by_label("价格（元）", exact=False).first.fill("30")
-    expect(desk.page.locator(".preview__words")).to_contain_text("时间越长，每天应该越便宜")
+    expect(desk.page.locator(".preview__words")).to_contain_text(
+        "时间越长，每天应该越便宜"
+    )
     week.refresh_from_db()
     assert week.price_fen == 1500
 

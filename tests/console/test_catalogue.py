@@ -103,7 +103,10 @@ def test_a_plan_that_is_off_sale_is_outside_the_ladder(
 def test_a_promotion_must_keep_the_ladder_too(
     as_operator: Client, week: Plan, month: Plan
 ) -> None:
-    soon, later = timezone.now() + timedelta(hours=1), timezone.now() + timedelta(days=3)
+    soon, later = (
+        timezone.now() + timedelta(hours=1),
+        timezone.now() + timedelta(days=3),
+    )
     assert "每天应该越便宜" in change(as_operator, week, **promotion("11", soon, later))
     assert change(as_operator, week, **promotion("12", soon, later)) == ""
 
@@ -153,7 +156,9 @@ def test_i8_a_sold_tier_keeps_its_rank_and_stays(
     sold = tier("temporary")
     assert "已有销售，等级不能再改" in change(as_operator, sold, rank="5")
     gone = as_operator.post(
-        reverse("admin:members_tier_delete", args=[sold.pk]), {"post": "yes"}, follow=True
+        reverse("admin:members_tier_delete", args=[sold.pk]),
+        {"post": "yes"},
+        follow=True,
     )
     assert "已有销售，不能删除，只能停售。" in gone.content.decode()
     assert tier("temporary").rank == 10
@@ -267,7 +272,9 @@ def test_a_promotion_over_a_price_really_asked_is_accepted(
     typed = promotion("12", now - timedelta(minutes=1), now + timedelta(days=2))
     assert change(as_operator, week, **typed) == ""
     assert week.price_at(timezone.now()) == 1200
-    fields = PriceChange.objects.filter(plan=week, old="").values_list("field", flat=True)
+    fields = PriceChange.objects.filter(plan=week, old="").values_list(
+        "field", flat=True
+    )
     assert {"promo_price_fen", "promo_starts_at", "promo_ends_at"} <= set(fields)
 
 
@@ -379,7 +386,9 @@ def test_the_tiers_preview_compares_the_benefits(
 
 
 def test_shop_rules_have_bounds_in_words(as_operator: Client, shop: None) -> None:
-    listing = as_operator.get(reverse("admin:members_shoprules_changelist"), follow=True)
+    listing = as_operator.get(
+        reverse("admin:members_shoprules_changelist"), follow=True
+    )
     url = listing.redirect_chain[-1][0]
     values = form_of(as_operator, url)
     refused = as_operator.post(url, values | {"code_seconds": "3600"})

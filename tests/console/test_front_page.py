@@ -124,3 +124,11 @@ def test_a_list_stops_after_its_newest_thousand_and_counts_no_more(
         buy()
     html = as_support.get("/console/orders/order/").content.decode()
     assert "只列最新 2 条" in html
+
+
+def test_the_console_speaks_english_to_those_who_ask(as_operator: Client) -> None:
+    page = as_operator.get("/console/", headers={"Accept-Language": "en"})
+    html = page.content.decode()
+    assert 'lang="en"' in html
+    assert "Overview" in html
+    assert CALM not in html

@@ -224,6 +224,7 @@ def test_security_66_five_wrong_passwords_lock_the_log_in(operator: Member) -> N
     assert "试得太多了" in wrong.content.decode()
     right = client.post(url, {"username": "yunying", "password": PASSWORD})
     assert right.status_code == 429
+    assert 0 < int(right["Retry-After"]) <= 60
     assert "试得太多了" in right.content.decode()
     assert "_auth_user_id" not in client.session
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from members.models import Member
 from notifications.models import Notification
 from orders.models import Order, OrderEvent
-from payments import order_story
+from payments import decisions, order_story
 from payments.models import Attempt, GatewayEvent
 from tests.console.conftest import NOON, pay
 
@@ -93,16 +93,21 @@ def test_the_page_shows_times_to_the_second_in_shanghai_and_nothing_private(
         assert secret not in shown.content.decode()
 
 
-def test_what_staff_did_names_who_did_it(
+def test_what_staff_did_names_who_did_it_and_why(
     as_support: Client, operator: Member, buy: Callable[..., Attempt]
 ) -> None:
-    attempt = buy()
-    OrderEvent.objects.create(
-        order=attempt.order, at=NOON, kind="extended", detail={"by": 60}, actor=operator
-    )
+    """C5: money of another sum, accepted by an operator."""
+    attempt = buy(txn_id=TXN, paid_fen=1400)
+    reason = "差一元，客户 13800138000 已补"
+    decisions.accept(attempt.pk, actor=operator, reason=reason, now=NOON)
+    records = order_story.records_of(Order.objects.get(pk=attempt.order_id))
+    told = order_story.story_of(records)
+    entry = next(each for each in told if each.part == "staff")
+    assert (entry.title, entry.actor) == ("收下这笔钱", "yunying")
+    assert ("实收", "¥14.00") in entry.facts
     html = as_support.get(page(attempt)).content.decode()
-    assert "yunying" in html
-    assert "客服" in html
+    assert "138****8000 已补" in html
+    assert "13800138000" not in html
 
 
 def test_the_page_costs_the_same_however_long_the_story(

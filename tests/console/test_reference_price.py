@@ -66,9 +66,7 @@ def test_an_earlier_promotion_inside_the_window_counts() -> None:
 
 def test_a_promotion_taken_back_before_it_began_does_not_count() -> None:
     planned = promotion(days(6), "1200", days(3), days(2))
-    cleared = [
-        Change(days(4), change.field, change.new, "") for change in planned
-    ]
+    cleared = [Change(days(4), change.field, change.new, "") for change in planned]
     assert lowest(price(days(30), "", "1500"), *planned, *cleared) == 1500
 
 

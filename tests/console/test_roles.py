@@ -222,7 +222,9 @@ def test_each_address_answers_each_role_exactly(
             answer = getattr(clients[role], method)(address.url)
             want = expected(address, role, method)
             if answer.status_code != want:
-                wrong.append(f"{method} {address.url}: {answer.status_code}, not {want}")
+                wrong.append(
+                    f"{method} {address.url}: {answer.status_code}, not {want}"
+                )
             if address.name == "logout" and member:
                 clients[role].force_login(Member.objects.get(pk=member))
     assert wrong == []

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from members.models import Entitlement, Member
+from notifications import outbox
 from tests.journeys.buying import Shopping, Shots, order_a_week, pay_in_the_wallet
 from tests.journeys.conftest import GUEST
-from tests.sandbox_process import Sandbox, wait_for
+from tests.sandbox_process import Json, Sandbox, wait_for
 
 pytestmark = pytest.mark.browser
+
+
+def activation_messages(sandbox: Sandbox) -> list[Json]:
+    """What the inbox shows; the tick of the scheduler is played here."""
+    outbox.run_due(now=timezone.now())
+    return [message for message in sandbox.sms() if message["kind"] == "activated"]
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
@@ -42,5 +50,5 @@ def test_a_guest_becomes_a_member(
     assert len(own) <= 2, buyer.screens
     member = Member.objects.get(phone=f"+86{GUEST}")
     assert Entitlement.objects.get().member == member
-    told = wait_for(lambda: [m for m in sandbox.sms() if m["kind"] == "activated"])
+    told = wait_for(lambda: activation_messages(sandbox))
     assert [message["to"] for message in told] == [f"+86{GUEST}"]

@@ -35,7 +35,6 @@ def main() -> None:
     wanted = parser.parse_args()
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kameng.settings")
-    os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1")
     import django
 
     django.setup()

@@ -27,7 +27,7 @@ from payments.gateways.alipay.gateway import AlipayGateway
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
 from payments.models import Attempt, GatewayEvent, Refund
-from payments.refunds import book_automatic
+from payments.refunds import book_whole
 from payments.settle import apply_result
 from tests.payments import protocol_vectors
 from tests.payments.protocol_vectors import Case, Vectors
@@ -253,5 +253,5 @@ def _prepare_refund(name: str, case: Case, number: str) -> None:
     assert attempt is not None
     Attempt.objects.filter(pk=attempt.pk).update(refund_reserved_fen=attempt.paid_fen)
     now = protocol_vectors.clock(VECTORS[name], case)
-    refund = book_automatic(fresh(attempt), "surplus", now=now)  # type: ignore[arg-type]
+    refund = book_whole(fresh(attempt), "surplus", now=now)  # type: ignore[arg-type]
     Refund.objects.filter(pk=refund.pk).update(out_refund_no=number)

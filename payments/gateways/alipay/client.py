@@ -116,15 +116,11 @@ class AlipayClient:
             if not signed or node not in parts:
                 raise Unclear("forged")
             return inner
-        code = (
-            values.words(inner, "sub_code")
-            or values.words(inner, "code")
-            or "malformed"
-        )
+        code = values.words(inner, "sub_code") or values.words(inner, "code")
         words = values.words(inner, "sub_msg") or values.words(inner, "msg")
         repeatable = {code, values.text(inner, "code")} & _REPEATABLE
-        if not signed or repeatable or code.startswith(("isp.", "aop.")):
-            raise Unclear(code, words)
+        if not (signed and code) or repeatable or code.startswith(("isp.", "aop.")):
+            raise Unclear(code or "malformed", words)
         raise Refused(code, words)
 
     def read_notice(self, body: bytes) -> dict[str, str]:

@@ -72,7 +72,7 @@ class AlipayGateway:
         self, *, client: AlipayClient, app_id: str, seller_id: str, origin: str
     ) -> None:
         self.client = client
-        self.origins = (origin,)
+        self.origins: tuple[str, ...] = (origin,)
         self._app_id = app_id
         self._seller_id = seller_id
 

@@ -23,6 +23,7 @@ from tests.rows import changed, fingerprint
 from tests.shopping import fresh
 
 URL = "/payments/wechat/notify/"
+Forgery = Callable[[Letter], Letter]
 FAIL = {"code": "FAIL", "message": "not accepted"}
 SIGNED_HEADERS = (
     "Wechatpay-Timestamp",
@@ -33,11 +34,9 @@ SIGNED_HEADERS = (
 
 
 def post(client: Client, letter: Letter) -> Any:
-    headers = {
-        f"HTTP_{name.upper().replace('-', '_')}": value
-        for name, value in letter.headers.items()
-    }
-    return client.generic("POST", URL, letter.body, letter.content_type, **headers)
+    return client.generic(
+        "POST", URL, letter.body, letter.content_type, headers=letter.headers
+    )
 
 
 def is_refused(answer: Any) -> bool:
@@ -51,7 +50,7 @@ def headed(letter: Letter, **headers: str | None) -> Letter:
     return replace(letter, headers={k: v for k, v in merged.items() if v is not None})
 
 
-def bodied(change: Callable[[bytes], bytes]) -> Callable[[Letter], Letter]:
+def bodied(change: Callable[[bytes], bytes]) -> Forgery:
     return lambda letter: replace(letter, body=change(letter.body))
 
 
@@ -64,19 +63,26 @@ def sign_of(letter: Letter) -> str:
     return letter.headers["Wechatpay-Signature"]
 
 
-FORGERIES: dict[str, Callable[[Letter], Letter]] = {
-    **{
-        f"without {name}": lambda ltr, name=name: replace(
-            ltr, headers={k: v for k, v in ltr.headers.items() if k != name}
-        )
-        for name in SIGNED_HEADERS
-    },
-    **{
-        f"empty {name}": lambda ltr, name=name: replace(
-            ltr, headers={**ltr.headers, name: ""}
-        )
-        for name in SIGNED_HEADERS
-    },
+def without(name: str) -> Forgery:
+    return lambda letter: replace(
+        letter, headers={k: v for k, v in letter.headers.items() if k != name}
+    )
+
+
+def with_header(name: str, value: str) -> Forgery:
+    return lambda letter: replace(letter, headers={**letter.headers, name: value})
+
+
+def resealed(name: str, value: object) -> Callable[[Mapping[str, Any]], bytes]:
+    """The envelope of a payment with another member in its ``resource``."""
+    return lambda plain: FarWechat.envelope(
+        FarWechat.sealed(json.dumps(plain).encode(), **{name: value})
+    )
+
+
+FORGERIES: dict[str, Forgery] = {
+    **{f"without {name}": without(name) for name in SIGNED_HEADERS},
+    **{f"empty {name}": with_header(name, "") for name in SIGNED_HEADERS},
     "no header at all": lambda ltr: replace(ltr, headers={}),
     "random sign": lambda ltr: headed(
         ltr, signature=base64.b64encode(bytes(256)).decode()
@@ -85,21 +91,15 @@ FORGERIES: dict[str, Callable[[Letter], Letter]] = {
     "sign in hex": lambda ltr: headed(
         ltr, signature=base64.b64decode(sign_of(ltr)).hex()
     ),
-    "sign without padding": lambda ltr: headed(
-        ltr, signature=sign_of(ltr).rstrip("=")
-    ),
+    "sign without padding": lambda ltr: headed(ltr, signature=sign_of(ltr).rstrip("=")),
     "sign twice": lambda ltr: headed(ltr, signature=f"{sign_of(ltr)},{sign_of(ltr)}"),
     "sign of 60 kB": lambda ltr: headed(ltr, signature="A" * 60_000),
     "sign test": lambda ltr: headed(
         ltr, signature=f"WECHATPAY/SIGNTEST/{sign_of(ltr)}"
     ),
     "sign true": lambda ltr: headed(ltr, signature="true"),
-    "type of v2": lambda ltr: replace(
-        ltr, headers={**ltr.headers, "Wechatpay-Signature-Type": "HMAC-SHA256"}
-    ),
-    "type of SM2": lambda ltr: replace(
-        ltr, headers={**ltr.headers, "Wechatpay-Signature-Type": "WECHATPAY2-SM2-WITH"}
-    ),
+    "type of v2": with_header("Wechatpay-Signature-Type", "HMAC-SHA256"),
+    "type of SM2": with_header("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH"),
     "serial unknown": lambda ltr: headed(ltr, serial="7" * 40),
     "serial non-ASCII": lambda ltr: headed(ltr, serial=latin("序列号")),
     "serial of zeros": lambda ltr: headed(ltr, serial="0"),
@@ -115,7 +115,7 @@ FORGERIES: dict[str, Callable[[Letter], Letter]] = {
         nonce=ltr.headers["Wechatpay-Nonce"] + "\n",
     ),
     **{
-        f"time stamp {stamp!r}": lambda ltr, stamp=stamp: headed(ltr, timestamp=stamp)
+        f"time stamp {stamp!r}": with_header("Wechatpay-Timestamp", stamp)
         for stamp in (
             *("abc", "-1", "1e9", "1.5", "0", "9" * 30, latin("１７００００００００")),
             *("NaN", " 1700000000", "0x65", "2026-11-22T10:00:00Z"),
@@ -146,12 +146,12 @@ def genuine(attempt: Attempt) -> Letter:
     return FarWechat.notice(FarWechat.paid(attempt.out_trade_no), now=timezone.now())
 
 
-@pytest.mark.parametrize("forgery", FORGERIES)
-def test_it_answers_a_forgery_with_fail_and_writes_nothing(
-    client: Client, genuine: Letter, forgery: str
+def test_it_answers_every_forgery_with_fail_and_writes_nothing(
+    client: Client, genuine: Letter
 ) -> None:
     before = fingerprint()
-    assert is_refused(post(client, FORGERIES[forgery](genuine)))
+    for name, forge in FORGERIES.items():
+        assert is_refused(post(client, forge(genuine))), name
     assert changed(before) == []
 
 
@@ -183,9 +183,7 @@ SEALED_NONSENSE: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
     "resource a list": lambda plain: FarWechat.envelope([1]),
     "resource empty": lambda plain: FarWechat.envelope({}),
     **{
-        f"{name} {value!r}": lambda plain, name=name, value=value: FarWechat.envelope(
-            FarWechat.sealed(json.dumps(plain).encode(), **{name: value})
-        )
+        f"{name} {value!r}": resealed(name, value)
         for name, value in (
             ("algorithm", "AEAD_SM4_GCM"),
             ("algorithm", None),
@@ -215,22 +213,19 @@ SEALED_NONSENSE: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("case", SEALED_NONSENSE)
-def test_what_cannot_be_opened_is_refused(
-    client: Client, attempt: Attempt, case: str
-) -> None:
-    body = SEALED_NONSENSE[case](FarWechat.paid(attempt.out_trade_no))
+def test_what_cannot_be_opened_is_refused(client: Client, attempt: Attempt) -> None:
     before = fingerprint()
-    assert is_refused(post(client, FarWechat.seal(body, now=timezone.now())))
+    for name, make in SEALED_NONSENSE.items():
+        body = make(FarWechat.paid(attempt.out_trade_no))
+        letter = FarWechat.seal(body, now=timezone.now())
+        assert is_refused(post(client, letter)), name
     assert changed(before) == []
 
 
 def test_another_api_key_opens_nothing(client: Client, attempt: Attempt) -> None:
     plain = json.dumps(FarWechat.paid(attempt.out_trade_no)).encode()
     foreign = AESGCM(b"x" * 32).encrypt(b"0123456789ab", plain, b"transaction")
-    resource = FarWechat.sealed(
-        plain, ciphertext=base64.b64encode(foreign).decode()
-    )
+    resource = FarWechat.sealed(plain, ciphertext=base64.b64encode(foreign).decode())
     before = fingerprint()
     letter = FarWechat.seal(FarWechat.envelope(resource), now=timezone.now())
     assert is_refused(post(client, letter))
@@ -421,7 +416,8 @@ def test_other_methods_are_not_heard(
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "text/xml", "multipart/form-data; boundary=x", "x; charset=hex"]
+    "content_type",
+    ["", "text/xml", "multipart/form-data; boundary=x", "x; charset=hex"],
 )
 def test_what_the_content_type_claims_changes_nothing(
     client: Client, genuine: Letter, content_type: str

@@ -10,8 +10,10 @@ import pytest
 from members.models import Member
 from orders.models import Order, Status
 from payments import cases
-from payments.differences import NotWaiting, accept, give_back
+from payments.decisions import NotWaiting, accept, give_back
+from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
+from payments.refunds import apply_refund
 from tests.shopping import WECHAT, Till, broken, counts, events_of, fresh
 
 Decide = Callable[[Attempt, datetime], object]
@@ -40,7 +42,7 @@ def test_an_accepted_sum_settles_the_order(
     order = fresh(attempt.order)
     assert (order.status, order.fulfil, order.settled_by) == ("paid", "done", attempt)
     assert fresh(member).paid_until == book.now + timedelta(days=7)
-    decision = order.events.get(kind="difference-accepted")
+    decision = order.events.get(kind="money-accepted")
     assert (decision.actor, decision.detail["reason"]) == (operator, "少付一元")
     assert not cases.unallocated().exists()
     assert broken(book.now) == []
@@ -65,7 +67,7 @@ def test_a_returned_sum_is_refunded_whole_and_the_order_goes_on(
     )
     assert fresh(attempt).refund_reserved_fen == 1_400
     assert fresh(attempt.order).status == "pending"
-    assert events_of(attempt.order)[-2:] == ["difference-returned", "refund-requested"]
+    assert events_of(attempt.order)[-2:] == ["money-returned", "refund-requested"]
     assert counts(member)["entitlements"] == 0
     assert not cases.unallocated().exists()
     assert broken(book.now) == []
@@ -101,5 +103,20 @@ def test_an_order_that_is_over_accepts_nothing(
         Order.objects.filter(pk=attempt.order_id).update(status=status)
     with pytest.raises(NotWaiting):
         accept(attempt.pk, actor=operator, reason="", now=book.now)
-    assert not attempt.order.events.filter(kind="difference-accepted").exists()
+    assert not attempt.order.events.filter(kind="money-accepted").exists()
     give_back(attempt.pk, actor=operator, reason="", now=book.now)
+
+
+def test_what_could_not_be_returned_can_be_returned_again(
+    book: Till, operator: Member, attempt: Attempt
+):
+    """F9: a refund that failed for good brings the money back into the queue."""
+    for nth in range(3):
+        refund = give_back(attempt.pk, actor=operator, reason=f"{nth}", now=book.now)
+        failed = RefundResult(
+            refund.out_refund_no, attempt.out_trade_no, RefundState.FAILED
+        )
+        apply_refund("wechat", failed, now=book.now)
+        assert list(cases.unallocated()) == [fresh(attempt)]
+    assert Refund.objects.count() == 3
+    assert fresh(attempt).refund_reserved_fen == 0

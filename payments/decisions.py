@@ -1,6 +1,7 @@
-"""Money whose sum is not its attempt's: an operator accepts it or gives it back (C5).
+"""What an operator decides about money in the queue: accept it, or give it back (C5).
 
-It was recorded and delivers nothing until a person has decided (R7).
+It is another sum than its attempt's, or its refund has failed; it was recorded and
+delivers nothing until a person has decided (R7).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from orders.closing import lock_order
 from orders.models import Order, OrderEvent, Status
 from payments.cases import unallocated
 from payments.models import Attempt, Refund, RefundReason
-from payments.refunds import book_automatic
+from payments.refunds import book_whole
 from payments.settle import settle_locked
 
-ACCEPTED = "difference-accepted"
-RETURNED = "difference-returned"
+ACCEPTED = "money-accepted"
+RETURNED = "money-returned"
 
 
 class NotWaiting(Exception):
@@ -27,7 +28,7 @@ class NotWaiting(Exception):
 
 @transaction.atomic(durable=True)
 def accept(attempt_id: int, *, actor: Member, reason: str, now: datetime) -> Order:
-    """Let the order settle by this money all the same, at the sum that came.
+    """Let the order settle by this money all the same, whatever the sum.
 
     raises  NotWaiting, also when the order is cancelled or paid by another attempt
     """
@@ -50,7 +51,8 @@ def give_back(attempt_id: int, *, actor: Member, reason: str, now: datetime) -> 
     _tell_of(attempt, RETURNED, actor=actor, reason=reason, now=now)
     attempt.refund_reserved_fen = attempt.paid_fen or 0
     attempt.save(update_fields=["refund_reserved_fen"])
-    return book_automatic(attempt, RefundReason.OPERATOR, now=now)
+    nth = attempt.refunds.count() + 1
+    return book_whole(attempt, RefundReason.OPERATOR, nth=nth, now=now)
 
 
 def _locked(attempt_id: int) -> Attempt:

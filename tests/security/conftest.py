@@ -1,0 +1,95 @@
+"""A shop in full use: an owner with orders in every state, a stranger, a guest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from members import links
+from members.models import Member
+from orders.models import Order
+from tests.payments.far_side import FarAlipay, FarWechat
+from tests.shopping import ALIPAY, WECHAT, Till, fresh, new_member
+
+PHONE = "+8613712345678"
+
+
+@pytest.fixture(scope="module")
+def wallets_on() -> Iterator[None]:
+    """Both gateways have keys; nobody answers at their addresses."""
+    with override_settings(**FarAlipay.settings(), **FarWechat.settings()):
+        yield
+
+
+@dataclass
+class World:
+    """``token`` opens the redacted status of ``pending``, ``paid_token`` of ``paid``."""
+
+    owner: Member
+    stranger: Member
+    pending: Order
+    paid: Order
+    cancelled: Order
+    expired: Order
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        return (self.pending, self.paid, self.cancelled, self.expired)
+
+    @property
+    def token(self) -> str:
+        return links.token(links.ORDER, self.pending.pk)
+
+    @property
+    def paid_token(self) -> str:
+        return links.token(links.ORDER, self.paid.pk)
+
+    @property
+    def renew_token(self) -> str:
+        return links.token(links.RENEW, self.owner.pk)
+
+    def as_owner(self) -> Client:
+        return signed_in(self.owner)
+
+    def as_stranger(self) -> Client:
+        return signed_in(self.stranger)
+
+
+def signed_in(member: Member) -> Client:
+    client = Client()
+    client.force_login(member)
+    return client
+
+
+@pytest.fixture
+def world(shop: None, asleep: None, wallets_on: None) -> Iterator[World]:
+    """The clock stands: a page asks no gateway about an attempt of this very moment."""
+    with time_machine.travel(timezone.now(), tick=False):
+        till = Till(timezone.now())
+        owner = Member.objects.create_user(PHONE)
+        paid = till.bill(owner, way=WECHAT)
+        till.hear(paid)
+        yield World(
+            owner=owner,
+            stranger=new_member(),
+            pending=till.bill(owner, way=ALIPAY).order,
+            paid=fresh(paid.order),
+            cancelled=_ended(till, owner, "cancelled"),
+            expired=_ended(till, owner, "expired"),
+        )
+
+
+def _ended(till: Till, owner: Member, status: str) -> Order:
+    order = till.bill(owner, "temporary-1").order
+    order.attempts.update(state="closed", next_query_at=None)
+    earlier = till.now - timedelta(hours=1)
+    Order.objects.filter(pk=order.pk).update(
+        status=status, placed_at=earlier, expires_at=earlier + timedelta(minutes=30)
+    )
+    return fresh(order)

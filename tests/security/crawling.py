@@ -1,0 +1,98 @@
+"""Following every link of the shop, as a browser without any judgement would."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.security.conftest import World
+
+# The admin's own pages are the console's business; see ``as staff`` in the tests.
+CONSOLE = "console/"
+_LINK = re.compile(r'(?:href|src|action|hx-get|hx-post)="([^"]+)"')
+
+
+def named_routes() -> set[str]:
+    """The name of every address outside the console; unnamed ones by their route."""
+    found = set()
+
+    def walk(patterns: Iterable[URLPattern | URLResolver], prefix: str) -> None:
+        for pattern in patterns:
+            route = f"{prefix}{pattern.pattern}"
+            if isinstance(pattern, URLResolver):
+                if route != CONSOLE:
+                    walk(pattern.url_patterns, route)
+            else:
+                found.add(pattern.name or route)
+
+    walk(get_resolver().url_patterns, "")
+    return found
+
+
+def addresses(world: World) -> dict[str, list[str]]:
+    """Every address of the shop, by the name of its route."""
+    numbers = [order.no for order in world.orders]
+
+    def each(name: str) -> list[str]:
+        return [reverse(name, args=[no]) for no in numbers]
+
+    plain = (
+        *("home", "membership", "official", "login", "login-code", "logout", "account"),
+        *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
+        *("checkout-code", "set_language"),
+    )
+    return {name: [reverse(name)] for name in plain} | {
+        "healthz": ["/healthz"],
+        "readyz": ["/readyz"],
+        "metrics": ["/metrics"],
+        "membership-kind": [
+            reverse("membership-kind", args=[kind]) for kind in ("temporary", "long-term")
+        ],
+        "legal": [
+            reverse("legal", args=[slug])
+            for slug in ("agreement", "privacy", "renewal", "refunds", "minors")
+        ],
+        "checkout-summary": [f"{reverse('checkout-summary')}?plan=temporary-7"],
+        "order": each("order"),
+        "order-pay": each("order-pay"),
+        "order-payments": each("order-payments"),
+        "order-status": each("order-status"),
+        "order-cancel": each("order-cancel"),
+        "short-link": [
+            reverse("short-link", args=[token])
+            for token in (world.token, world.paid_token, world.renew_token)
+        ],
+        "notify": [reverse("notify", args=[code]) for code in ("alipay", "wechat")],
+        "return": [
+            f"{reverse('return', args=['alipay'])}?token={world.paid_token}",
+        ],
+        "sms-report": [reverse("sms-report", args=["aliyun", "a" * 40])],
+    }
+
+
+def crawl(
+    client: Client, starts: Iterable[str], *, limit: int = 400, **headers: str
+) -> dict[str, Any]:
+    """The answer at each address that can be reached by links; redirects followed."""
+    answers: dict[str, Any] = {}
+    waiting = deque(starts)
+    while waiting and len(answers) < limit:
+        url = waiting.popleft()
+        if url in answers:
+            continue
+        answer = answers[url] = client.get(url, headers=headers)
+        found = [answer["Location"]] if answer.has_header("Location") else []
+        if answer.get("Content-Type", "").startswith("text/html"):
+            found += _LINK.findall(answer.text)
+        for link in found:
+            target = urlsplit(urljoin(url, link.replace("&amp;", "&")))
+            ours = not target.netloc and target.path.startswith("/")
+            if ours and not target.path.startswith("/static/"):
+                waiting.append(target._replace(fragment="").geturl())
+    return answers
