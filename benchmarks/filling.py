@@ -157,8 +157,8 @@ def fill_orders(count: int) -> list[tuple[str, int]]:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["members", file, count]:
-            print(json.dumps(fill_members(Path(file), int(count))))  # noqa: T201
+            print(json.dumps(fill_members(Path(file), int(count))))
         case ["orders", count]:
-            print(json.dumps(fill_orders(int(count))))  # noqa: T201
+            print(json.dumps(fill_orders(int(count))))
         case _:
             sys.exit(__doc__)

@@ -80,7 +80,9 @@ SCENARIOS = (
         0.6,
         0,
     ),
-    Scenario("place order, Alipay on a phone", _order("alipay", PHONE), BASE_ORDER, 0.45),
+    Scenario(
+        "place order, Alipay on a phone", _order("alipay", PHONE), BASE_ORDER, 0.45
+    ),
     Scenario("place order, WeChat QR", _order("wechat", DESKTOP), BASE_ORDER),
 )
 
@@ -135,12 +137,18 @@ def _compare(
     name = scenario.name
     ratios = [a.rate / b.rate for a, b in zip(mine, theirs, strict=True)]
     figures = [
-        Figure(f"{name}: rate ÷ baseline", statistics.median(ratios), at_least=scenario.ratio),
+        Figure(
+            f"{name}: rate ÷ baseline",
+            statistics.median(ratios),
+            at_least=scenario.ratio,
+        ),
         Figure(f"{name}: rate", _median(mine, "rate"), "/s"),
         Figure(f"{name}: baseline's rate", _median(theirs, "rate"), "/s"),
         Figure(f"{name}: CPU", _median(mine, "cpu_ms"), "ms"),
         Figure(f"{name}: baseline's CPU", _median(theirs, "cpu_ms"), "ms"),
-        Figure(f"{name}: p99 of {CONNECTIONS} at a time", _median(mine, "p99_ms"), "ms"),
+        Figure(
+            f"{name}: p99 of {CONNECTIONS} at a time", _median(mine, "p99_ms"), "ms"
+        ),
         Figure(f"{name}: bad answers", sum(r.bad for r in mine + theirs), at_most=0),
     ]
     if scenario.statements is not None:

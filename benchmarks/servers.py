@@ -68,9 +68,7 @@ def shop(services: Services, *, members: int = MEMBERS) -> Iterator[Shop]:
         "TRUSTED_PROXIES": "127.0.0.0/8",  # the load comes from many addresses
     }
     for command in ("migrate", "collectstatic"):
-        _output(
-            [sys.executable, "manage.py", command, "--no-input", "-v0"], environ
-        )
+        _output([sys.executable, "manage.py", command, "--no-input", "-v0"], environ)
     cookies = services.folder / "members.txt"
     filling = [sys.executable, "-m", "benchmarks.filling", "members"]
     facts = json.loads(_output([*filling, str(cookies), str(members)], environ))
@@ -117,7 +115,11 @@ def _output(
     command: Sequence[str], environ: Mapping[str, str], folder: Path = ROOT
 ) -> str:
     return subprocess.run(
-        command, cwd=folder, env=dict(environ), check=True, stdout=subprocess.PIPE,
+        command,
+        cwd=folder,
+        env=dict(environ),
+        check=True,
+        stdout=subprocess.PIPE,
         text=True,
     ).stdout
 

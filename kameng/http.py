@@ -28,7 +28,7 @@ class ShopRequest(HttpRequest):
 class MemberRequest(ShopRequest):
     """Behind ``login_required``."""
 
-    user: Member  # type: ignore[assignment]
+    user: Member
 
 
 def member_of(request: HttpRequest) -> Member | None:

@@ -10,10 +10,12 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PHONE = re.compile(r"(?<!\d)(?:\+?86)?(1[3-9]\d)\d{4}(\d{4})(?!\d)")
 _ID_NUMBER = re.compile(r"(?<!\d)(\d{6})\d{8}(\d{3}[\dXx])(?!\d)")
+_SECRET_IN_URL = re.compile(r"(/s/|\btoken=|/notifications/sms/\w+/)[\w-]+")
 
 
 def mask(text: str) -> str:
-    """Phones and identity numbers shortened: 138****8000."""
+    """Phones and identity numbers shortened, 138****8000; secrets of addresses gone."""
+    text = _SECRET_IN_URL.sub(r"\1****", text)
     return _ID_NUMBER.sub(r"\1********\2", _PHONE.sub(r"\1****\2", text))
 
 

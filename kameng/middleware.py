@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.cache import cache
 from django.db import InterfaceError, OperationalError, connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -108,7 +108,8 @@ class LandingCacheMiddleware:
 class UnavailableMiddleware:
     """A database that is down or locked answers 503 with ``Retry-After`` (H1, H13).
 
-    Gateways repeat their notices, so nothing is lost.
+    Gateways repeat their notices, so nothing is lost. A body that breaks off in the
+    middle is the caller's failure, not ours.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -120,6 +121,8 @@ class UnavailableMiddleware:
     def process_exception(
         self, request: HttpRequest, error: Exception
     ) -> HttpResponse | None:
+        if isinstance(error, UnreadablePostError):
+            return HttpResponse(status=400)
         if not isinstance(error, (OperationalError, InterfaceError)):
             return None
         log.error("database unavailable: %s", type(error).__name__)

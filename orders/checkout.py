@@ -71,6 +71,8 @@ def placed_before(
 
     Looked up before a code is judged: a guest's code is spent by the first click.
     """
+    if not CLIENT_TOKEN.fullmatch(client_token):
+        return None
     found = (
         Order.objects.select_related("member").filter(client_token=client_token).first()
     )
@@ -130,10 +132,12 @@ def place_order(
 
 
 def _plan_on_sale(slug: str, quantity: int) -> Plan:
-    plan = Plan.objects.select_related("tier").filter(slug=slug).first()
-    if plan is None or not (plan.enabled and plan.tier.enabled):
-        raise PlanGone(slug)
-    if not 1 <= quantity <= QUANTITY_MAX:
+    try:
+        plan = Plan.objects.select_related("tier").get(slug=slug)
+    except Plan.DoesNotExist:
+        raise PlanGone(slug) from None
+    is_sold = plan.enabled and plan.tier.enabled
+    if not (is_sold and 1 <= quantity <= QUANTITY_MAX):
         raise PlanGone(slug)
     return plan
 

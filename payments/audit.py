@@ -270,9 +270,7 @@ def _asked_for_another_sum(now: datetime) -> Broken:
 
 @check("7", "an order was settled by exactly its amount")
 def _settled_by_another_sum(now: datetime) -> Broken:
-    accepted = OrderEvent.objects.filter(
-        order=OuterRef("pk"), kind=decisions.ACCEPTED
-    )
+    accepted = OrderEvent.objects.filter(order=OuterRef("pk"), kind=decisions.ACCEPTED)
     return (
         Order.objects.filter(~Exists(accepted), settled_by__state=AttemptState.PAID)
         .exclude(

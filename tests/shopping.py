@@ -169,7 +169,7 @@ class Till:
             f"/payments/{gateway}/notify/",
             notice.body,
             content_type=notice.headers["Content-Type"],
-            **headers,
+            **headers,  # type: ignore[arg-type]
         )
 
     def stopped_clock(self) -> time_machine.travel:

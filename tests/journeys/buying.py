@@ -49,7 +49,7 @@ def pay_in_the_wallet(buyer: Shopper, *, phone: bool, script: bool) -> None:
         return
     expect(buyer.page.locator(".qr img").first).to_be_visible()
     attempt.refresh_from_db()
-    wallet = buyer.page.context.browser.new_page()  # type: ignore[union-attr]
+    wallet = buyer.page.context.browser.new_page()
     wallet.goto(attempt.handover["url"])
     wallet.get_by_role("button", name=re.compile("确认付款")).click()
     expect(wallet.get_by_text("付款成功")).to_be_visible()

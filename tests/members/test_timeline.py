@@ -481,8 +481,14 @@ def test_nothing_moves_when_the_transaction_fails(
 ):
     line.buy("S7", plans["S7"], at=moment("2026-11-22 10:00"))
     before = (line.rows(), line.paid_until)
-    with pytest.raises(RuntimeError), transaction.atomic():
-        member = timeline.lock_member(line.member.pk)
-        timeline.revoke(member, line.bought["S7"], DAY, now=moment("2026-11-23 10:00"))
-        raise RuntimeError
+
+    def revoke_and_fail() -> None:
+        with transaction.atomic():
+            member = timeline.lock_member(line.member.pk)
+            at = moment("2026-11-23 10:00")
+            timeline.revoke(member, line.bought["S7"], DAY, now=at)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        revoke_and_fail()
     assert (line.rows(), line.paid_until) == before

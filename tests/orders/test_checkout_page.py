@@ -67,7 +67,7 @@ def test_a_double_click_of_a_guest_makes_one_order(guest: Shopper, till: Till):
     session = guest.client.cookies.copy()
     first = guest.post("/checkout/", **fields)
     second_tab = Shopper(till)
-    second_tab.client.cookies = session
+    second_tab.client.cookies = session  # type: ignore[assignment]
     second = second_tab.post("/checkout/", **fields)
     assert (second.status_code, second["Location"]) == (303, first["Location"])
     assert Order.objects.count() == Attempt.objects.count() == 1

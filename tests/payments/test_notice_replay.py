@@ -68,7 +68,7 @@ def configured(asked: list[httpx.Request]) -> Iterator[dict[str, Any]]:
             with override_settings(**values(VECTORS[name]["config"])):
                 wire = Wire(httpx.MockTransport(refuse))
                 built[name] = kind.from_settings(settings, wire)
-    return built
+    return built  # type: ignore[return-value]
 
 
 @pytest.fixture(autouse=True)
@@ -125,13 +125,13 @@ def replay(name: str, case: Case) -> HttpResponse:
     """Send the recorded request byte for byte at the recorded time."""
     vectors, request = VECTORS[name], case["request"]
     with time_machine.travel(protocol_vectors.clock(vectors, case), tick=False):
-        response: HttpResponse = Client().generic(
+        response: HttpResponse = Client().generic(  # type: ignore[assignment]
             request["method"],
             f"/payments/{FILES[name]}/notify/",
             request.get("body", "").encode(),
             content_type=protocol_vectors.content_type(request),
             QUERY_STRING=request.get("query", ""),
-            **protocol_vectors.as_environ(request),
+            **protocol_vectors.as_environ(request),  # type: ignore[arg-type]
         )
     return response
 

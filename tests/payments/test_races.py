@@ -187,7 +187,7 @@ def three_orders(book: Till) -> tuple[timedelta | None, list[Any]]:
     ]
     ends = at_once(*[lambda each=each: book.hear(each) for each in bought])
     paid_until = fresh(member).paid_until
-    return paid_until and paid_until - book.now, ends
+    return paid_until and paid_until - book.now, ends  # type: ignore[return-value]
 
 
 def test_three_orders_of_one_member_add_up(book: Till):
@@ -325,13 +325,13 @@ def test_a_doubtful_create_and_its_notice_do_not_deadlock(
         def start(self, request: object, *, now: datetime) -> None:
             raise Unclear("timeout")
 
-    monkeypatch.setattr(attempts.gateways, "get", lambda code: Silent())
+    monkeypatch.setattr(attempts.gateways, "get", lambda code: Silent())  # type: ignore[attr-defined]
     for _ in range(10):
         attempt = book.bill(new_member())
         stale = fresh(attempt)
         ends = at_once(
-            lambda stale=stale: attempts.start(stale, now=book.now),
-            lambda attempt=attempt: book.hear(attempt),
+            lambda stale=stale: attempts.start(stale, now=book.now),  # type: ignore[misc]
+            lambda attempt=attempt: book.hear(attempt),  # type: ignore[misc]
         )
         assert errors(ends) == []
         assert fresh(attempt).state == "paid"
@@ -356,7 +356,7 @@ def test_an_attempt_is_committed_before_its_gateway_is_called(
             seen.extend(at_once(look))
             raise Unclear("timeout")
 
-    monkeypatch.setattr(attempts.gateways, "get", lambda code: Curious())
+    monkeypatch.setattr(attempts.gateways, "get", lambda code: Curious())  # type: ignore[attr-defined]
     book.pay(book.place(member), WECHAT)
     assert seen == [("created", 1_500)]
 
@@ -400,7 +400,7 @@ def test_no_transaction_is_open_while_a_gateway_is_asked(
     second = attempts.create_locked(book.place(member), WECHAT, now=book.now)
     book.hear(second)
     polling.cancel(book.bill(member).order_id, now=book.now)
-    monkeypatch.setattr(attempts.gateways, "get", lambda code: Watchful())
+    monkeypatch.setattr(attempts.gateways, "get", lambda code: Watchful())  # type: ignore[attr-defined]
     book.pay(book.place(member), WECHAT)
     book.wait(seconds=10)
     book.poll()

@@ -205,7 +205,7 @@ def test_a_notice_ends_a_refund_once(till: Till, refund: Refund):
 def test_a_refund_waits_while_its_gateway_is_off(
     till: Till, refund: Refund, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(refunds.gateways, "get", lambda code: None)
+    monkeypatch.setattr(refunds.gateways, "get", lambda code: None)  # type: ignore[attr-defined]
     till.run_outbox()
     assert fresh(refund).state == "requested"
     monkeypatch.undo()

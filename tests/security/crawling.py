@@ -52,7 +52,8 @@ def addresses(world: World) -> dict[str, list[str]]:
         "readyz": ["/readyz"],
         "metrics": ["/metrics"],
         "membership-kind": [
-            reverse("membership-kind", args=[kind]) for kind in ("temporary", "long-term")
+            reverse("membership-kind", args=[kind])
+            for kind in ("temporary", "long-term")
         ],
         "legal": [
             reverse("legal", args=[slug])
