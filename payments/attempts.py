@@ -9,8 +9,9 @@ the old one first (R11).
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +24,7 @@ from orders.models import Order, OrderEvent
 from orders.numbers import random_number
 from payments import gateways
 from payments.gateways.contract import (
+    BY_ADDRESS,
     Gateway,
     Handover,
     Product,
@@ -90,8 +92,12 @@ def _takes_new_attempts(order: Order, *, now: datetime) -> bool:
 
 
 def create_locked(order: Order, way: Way, *, now: datetime) -> Attempt:
-    """A new attempt row under a number of its own."""
-    return Attempt.objects.create(
+    """A new attempt row under a number of its own.
+
+    Where nobody has to be asked it is open from the start: the wallet's address is
+    signed right here.
+    """
+    attempt = Attempt(
         order=order,
         gateway=way.gateway,
         channel=way.channel,
@@ -103,6 +109,13 @@ def create_locked(order: Order, way: Way, *, now: datetime) -> Attempt:
         created_at=now,
         next_query_at=now + FIRST_QUERY,
     )
+    gateway = gateways.get(way.gateway)
+    if gateway is not None and way.product in BY_ADDRESS:
+        handover = gateway.start(_request(attempt, gateway), now=now)
+        attempt.handover = _stored(handover)
+        attempt.state = AttemptState.OPEN
+    attempt.save(force_insert=True)
+    return attempt
 
 
 def pay(order_id: int, way: Way, *, now: datetime) -> Attempt:
@@ -202,10 +215,18 @@ def handover_of(attempt: Attempt) -> Handover | None:
     )
 
 
+def _stored(handover: Handover) -> dict[str, Any]:
+    """What ``handover_of`` reads."""
+    return {
+        "kind": handover.kind,
+        "url": handover.url,
+        "params": dict(handover.params),
+        "valid_until": handover.valid_until and handover.valid_until.isoformat(),
+    }
+
+
 def _opened(attempt: Attempt, handover: Handover) -> None:
-    stored = asdict(handover)
-    stored["valid_until"] = handover.valid_until and handover.valid_until.isoformat()
-    stored["params"] = dict(handover.params)
+    stored = _stored(handover)
     # Not from paid, failed or closed: a notice may have overtaken the answer.
     if Attempt.objects.filter(pk=attempt.pk, state__in=LIVE_STATES).update(
         state=AttemptState.OPEN, handover=stored, last_error=""

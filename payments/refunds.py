@@ -192,11 +192,20 @@ def _apply_refund(gateway: str, result: RefundResult, *, now: datetime) -> Event
         _succeed(refund, result, now=now)
     elif result.state == contract.RefundState.FAILED:
         _fail(refund, result, now=now)
-    elif refund.state == RefundState.REQUESTED:
+    else:
+        _go_on(refund, result, now=now)
+    return EventOutcome.REFUND
+
+
+def _go_on(refund: Refund, result: RefundResult, *, now: datetime) -> None:
+    """Not ended: ask again later. A state nobody knows may need a person as well."""
+    if result.state == contract.RefundState.UNKNOWN:
+        gateway, state = refund.attempt.gateway, result.raw_state[:40]
+        log.error("gateway=%s refund in state %r", gateway, state)
+    if refund.state == RefundState.REQUESTED:
         refund.state = RefundState.PROCESSING
         refund.next_query_at = now + timedelta(seconds=QUERY_STEPS[0])
         refund.save(update_fields=["state", "next_query_at"])
-    return EventOutcome.REFUND
 
 
 def _succeed(refund: Refund, result: RefundResult, *, now: datetime) -> None:

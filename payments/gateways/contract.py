@@ -28,6 +28,10 @@ class Product(StrEnum):
     QR = "qr"  # Alipay: QR on our page
 
 
+BY_ADDRESS = frozenset({Product.PAGE, Product.WAP})
+"""What the browser opens by a signed address alone: ``start`` asks nobody."""
+
+
 class RefundCapability(StrEnum):
     FULL = "full"
     PARTIAL = "partial"

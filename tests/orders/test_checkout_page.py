@@ -10,6 +10,7 @@ import pytest
 
 from members import rules
 from members.models import Member, Plan, ShopRules
+from members.timeline import pause
 from orders.models import Order
 from payments.models import Attempt
 from tests.shopping import Shopper, Till, checkout_form, fresh, new_member
@@ -239,8 +240,6 @@ def test_a_paused_member_is_promised_no_end(
     shopper: Shopper, member: Member, till: Till
 ):
     """D20."""
-    from members.timeline import pause
-
     till.hear(till.bill(member))
     pause(member.pk, now=till.now)
     page = shopper.get("/membership/temporary/").content.decode()

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 import segno
+import time_machine
 from django.template.loader import render_to_string
 from django.utils import translation
 
 Context = dict[str, Any]
 
 SECOND = timedelta(seconds=1)
+LOADED = datetime.now(UTC)
+_one_clock = Lock()
 ORDER_NO = "7K3M9QXA2VTR5W8YH4JC6PNB0D"
 ATTEMPT_NO = "KM7A9QXA2VTR5W8YH4JC6PNB0D"
 HANDED_OVER = f"sessionStorage.setItem('handover:{ATTEMPT_NO}', '1')"
@@ -724,6 +728,11 @@ STATES: dict[str, tuple[str, Context]] = {
 
 
 def render(name: str, language: str = "zh-hans") -> str:
+    """At the moment that the states were made for, however long ago that was."""
     template, context = STATES[name]
-    with translation.override(language):
+    with (
+        _one_clock,
+        time_machine.travel(LOADED, tick=False),
+        translation.override(language),
+    ):
         return render_to_string(template, context)

@@ -10,6 +10,7 @@ import pytest
 from members.models import Member
 from orders.models import Order, Status
 from payments import cases
+from payments.attempts import create_locked
 from payments.decisions import NotWaiting, accept, give_back
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
@@ -96,8 +97,6 @@ def test_an_order_that_is_over_accepts_nothing(
 ):
     """It can still go back."""
     if status == "paid":
-        from payments.attempts import create_locked
-
         book.hear(create_locked(attempt.order, WECHAT, now=book.now))
     else:
         Order.objects.filter(pk=attempt.order_id).update(status=status)

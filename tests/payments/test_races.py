@@ -16,7 +16,7 @@ from django.db.models import F
 
 from members import timeline
 from members.models import Entitlement, Member
-from orders import closing
+from orders import checkout, closing
 from orders.models import Order, OrderEvent, Status
 from payments import attempts, decisions, polling, settle
 from payments.gateways.contract import Unclear
@@ -304,8 +304,6 @@ def test_eight_forms_at_once_hold_five_orders(book: Till):
 def test_control_without_locks_the_limit_leaks(
     book: Till, monkeypatch: pytest.MonkeyPatch
 ):
-    from orders import checkout
-
     hesitate(monkeypatch, checkout, "random_number")
     take_locks_away(monkeypatch)
     assert any(many_forms(book) != 5 for _ in range(ROUNDS))

@@ -124,6 +124,20 @@ def test_a_refund_under_way_is_asked_about_until_it_ends(till: Till, member: Mem
     assert fresh(refund).state == "success"
 
 
+def test_money_that_left_and_did_not_arrive_calls_for_a_person(
+    till: Till, member: Member, caplog: pytest.LogCaptureFixture
+):
+    """WeChat's ABNORMAL: an operator decides in its console, the shop keeps asking."""
+    refund = surplus(till, member, "wechat")
+    till.wallet.plan_refunds("wechat", "abnormal")
+    till.run_outbox()
+    till.wait(minutes=2)
+    till.continue_refunds()
+    assert fresh(refund).state == "processing"
+    assert fresh(refund).next_query_at is not None
+    assert "ABNORMAL" in caplog.text
+
+
 def test_a_refusal_releases_the_money_and_calls_for_a_person(
     till: Till, member: Member
 ):

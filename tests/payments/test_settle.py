@@ -11,9 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from members import catalogue, rules
 from members.models import Entitlement, Member, Plan, Tier
 from members.standing import standing
+from members.timeline import LONGEST, grant, pause
 from notifications.models import Notification, Outbox
 from orders.models import Order, Risk, Status
 from payments import cases, polling
+from payments.attempts import create_locked
 from payments.gateways.contract import TradeState
 from payments.models import Attempt, EventOutcome, GatewayEvent, Refund
 from payments.settle import Source, apply_result
@@ -40,8 +42,6 @@ def attempt(book: Till, member: Member) -> Attempt:
 
 def rival_of(attempt: Attempt, book: Till) -> Attempt:
     """A second attempt of the same order, by Alipay."""
-    from payments.attempts import create_locked
-
     return create_locked(attempt.order, ALIPAY, now=book.now)
 
 
@@ -494,8 +494,6 @@ def test_time_that_fits_nowhere_is_held_and_the_money_stays_booked(
     book: Till, member: Member, operator: Member, week: Plan, attempt: Attempt
 ):
     """Security 49: an error here would lose the payment."""
-    from members.timeline import LONGEST, grant
-
     grant(
         member.pk,
         tier=week.tier,
@@ -519,8 +517,6 @@ def test_while_paused_a_purchase_is_booked_and_no_end_is_told(
     book: Till, member: Member, attempt: Attempt
 ):
     """D20."""
-    from members.timeline import pause
-
     book.hear(book.bill(member, "long-term-90"))
     pause(member.pk, now=book.now)
     assert book.hear(attempt) == SETTLED
