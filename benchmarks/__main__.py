@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import machine, rates, servers, services
+from benchmarks import machine, rates, servers, services, settling
 from benchmarks.goals import Figure, Skipped, table
 
 PARTS = ("rates", "settling", "screen", "weight", "lighthouse", "startup")
@@ -74,6 +74,8 @@ def _parts(
                         only=options.only,
                     ),
                 )
+        if "settling" in wanted:
+            yield "settling", lambda: settling.measure(running, ours)
 
 
 if __name__ == "__main__":

@@ -225,7 +225,5 @@ def _statements(
         headers = {"Cookie": lines[number % len(lines)]} if lines[0] else {}
         connection.request("GET", what.path, headers=headers)
         connection.getresponse().read()
-    after = services.statements(server.name)
     connection.close()
-    everything, control = (now - then for now, then in zip(after, before, strict=True))
-    return (everything - control) / ALONE
+    return (services.statements(server.name) - before) / ALONE

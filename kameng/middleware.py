@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.cache import cache
+from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -65,8 +66,12 @@ class LandingCacheMiddleware:
             or request.headers.get("HX-Request")
         ):
             return self.get_response(request)
+        try:
+            host = request.get_host()
+        except DisallowedHost:
+            return self.get_response(request)  # to be refused with all the headers
         language = get_language_from_request(request)
-        key = f"landing:{request.scheme}:{request.get_host()}:{language}"
+        key = f"landing:{request.scheme}:{host}:{language}"
         kept = self.kept.get(key)
         if kept is not None and time.monotonic() < kept[0]:
             return self._answer(kept[1])

@@ -20,6 +20,7 @@ from django.http.request import HttpHeaders
 from django.test import override_settings
 from django.utils import timezone
 
+from orders.numbers import random_number
 from payments.gateways.alipay.gateway import AlipayGateway
 from payments.gateways.contract import (
     Gateway,
@@ -85,8 +86,12 @@ def gateway(
 
 
 @pytest.fixture
-def notify_url(notice_box: NoticeServer) -> str:
-    return notice_box.url
+def notify_url(notice_box: NoticeServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address of this test alone."""
+    path = f"/notify/{random_number()}/"
+    monkeypatch.setattr(notice_box, "only", path)
+    notice_box.received.clear()
+    return notice_box.url.removesuffix("/notify/") + path
 
 
 def order(product: Product, notify_url: str, **other: Any) -> StartRequest:

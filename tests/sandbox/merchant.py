@@ -216,9 +216,14 @@ class Received:
 
 @dataclass
 class NoticeServer:
-    """The shop's notify address. ``replies`` are used up, then ``reply`` is repeated."""
+    """The shop's notify address. ``replies`` are used up, then ``reply`` is repeated.
+
+    ``only`` names the one path whose notices count: retries meant for an earlier test
+    may still arrive.
+    """
 
     url: str = ""
+    only: str = ""
     received: list[Received] = field(default_factory=list)
     replies: deque[tuple[int, bytes]] = field(default_factory=deque)
     reply: tuple[int, bytes] = (200, b"success")
@@ -232,7 +237,8 @@ class NoticeServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = dict(self.headers.items())
                 now = datetime.now(UTC)
-                owner.received.append(Received(self.path, headers, body, now))
+                if not owner.only or self.path == owner.only:
+                    owner.received.append(Received(self.path, headers, body, now))
                 status, answer = (
                     owner.replies.popleft() if owner.replies else owner.reply
                 )

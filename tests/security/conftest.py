@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -15,6 +17,7 @@ from members import links
 from members.models import Member
 from orders.models import Order
 from tests.payments.far_side import FarAlipay, FarWechat
+from tests.security.hostile import PRODUCT
 from tests.shopping import ALIPAY, WECHAT, Till, fresh, new_member
 
 PHONE = "+8613712345678"
@@ -93,3 +96,22 @@ def _ended(till: Till, owner: Member, status: str) -> Order:
         status=status, placed_at=earlier, expires_at=earlier + timedelta(minutes=30)
     )
     return fresh(order)
+
+
+def calm(client: Client) -> Client:
+    """Failures come as answers, as a browser would see them."""
+    client.raise_request_exception = False
+    return client
+
+
+def is_calm(answer: Any) -> bool:
+    """No failure, no trace, and nothing of the probe but escaped."""
+    text = answer.content.decode("utf-8", "replace")
+    return (
+        answer.status_code < 500
+        and "Traceback" not in text
+        and "<svg/onload" not in text
+        and PRODUCT not in text
+        and not re.search(r"""(?:href|src|action)=["']?\s*javascript:""", text)
+        and "Set-Cookie: x=1" not in str(answer.headers)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -78,7 +78,11 @@ def addresses(world: World) -> dict[str, list[str]]:
 
 
 def crawl(
-    client: Client, starts: Iterable[str], *, limit: int = 400, **headers: str
+    client: Client,
+    starts: Iterable[str],
+    *,
+    limit: int = 400,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The answer at each address that can be reached by links; redirects followed."""
     answers: dict[str, Any] = {}
