@@ -6,7 +6,6 @@ security 60, 61, 62, 64, 71, 72, 80, 81.
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 from urllib.parse import quote
 
