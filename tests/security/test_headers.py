@@ -114,7 +114,10 @@ def test_a_form_may_go_to_the_configured_wallets_and_nowhere_else(world: World) 
 ASK = """
 import json, sys, django
 django.setup()
+from django.conf import settings
 from django.core.management import call_command
+settings.STATIC_ROOT = sys.argv[1]
+call_command("collectstatic", verbosity=0, interactive=False)
 from django.test import Client
 from members.management.commands.demo import fill
 call_command("migrate", verbosity=0, interactive=False)
@@ -153,7 +156,7 @@ print(json.dumps(said))
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a shop with production settings answers, asked in a process of its own."""
-    database = tmp_path_factory.mktemp("production") / "db.sqlite3"
+    folder = tmp_path_factory.mktemp("production")
     clean = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
     environ = (
         clean
@@ -162,12 +165,12 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         | WECHAT
         | {
             "DJANGO_SETTINGS_MODULE": "kameng.settings",
-            "DATABASE_URL": f"sqlite:///{database}",
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
             "PYTHONPATH": ".",
         }
     )
     asked = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, "-c", ASK, str(folder / "static")],
         cwd=ROOT,
         env=environ,
         capture_output=True,
