@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Iterable
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 from kameng.static_files import StaticFiles
+from payments import gateways
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,3 +38,11 @@ def reading_utf8(application: WSGIApplication) -> WSGIApplication:
 application = StaticFiles(
     reading_utf8(get_wsgi_application()), settings.STATIC_ROOT, settings.STATIC_URL
 )
+
+# Views and keys are loaded before the first visitor comes rather than while she waits.
+gateways.available()
+get_resolver().url_patterns  # noqa: B018 - a cached property
+# What is loaded now stays for ever: the collector need not walk it again, which would
+# hold every request up for a tenth of a second now and then.
+gc.collect()
+gc.freeze()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists
 
 from members.models import (
     Entitlement,
@@ -47,16 +46,13 @@ class Facts:
 
 
 def _facts(member: Member) -> Facts:
-    open_pause = Pause.objects.filter(member=member, ends_at__isnull=True)
-    rows = list(
-        member.entitlements.order_by("id").values_list(
-            "id", "rank", "seconds", "revoked_seconds", Exists(open_pause)
-        )
+    rows = member.entitlements.order_by("id").values_list(
+        "id", "rank", "seconds", "revoked_seconds"
     )
     segments = list(member.segments.order_by("starts_at"))
     return Facts(
-        [Bought(pk, rank, seconds - revoked) for pk, rank, seconds, revoked, _ in rows],
-        any(paused for *_, paused in rows),
+        [Bought(pk, rank, seconds - revoked) for pk, rank, seconds, revoked in rows],
+        member.pauses.filter(ends_at__isnull=True).exists(),
         [Stretch(s.entitlement_id, s.starts_at, s.ends_at) for s in segments],
         {(s.entitlement_id, s.starts_at): s for s in segments},
     )

@@ -27,11 +27,12 @@ def lock_order(order_id: int) -> Order:
 
 def lock_order_of(gateway: str, out_trade_no: str) -> Order | None:
     """The same for the order that is being paid under this number, if there is one."""
-    return (
-        _locking()
-        .filter(attempts__gateway=gateway, attempts__out_trade_no=out_trade_no)
-        .first()
-    )
+    try:
+        return _locking().get(
+            attempts__gateway=gateway, attempts__out_trade_no=out_trade_no
+        )
+    except Order.DoesNotExist:
+        return None
 
 
 def _locking() -> QuerySet[Order]:
