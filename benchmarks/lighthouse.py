@@ -1,0 +1,87 @@
+"""Lighthouse, mobile, on the four pages of a purchase. Brought by npm, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+
+from benchmarks import visits
+from benchmarks.goals import Figure, Skipped
+from benchmarks.servers import ROOT, Shop
+from benchmarks.services import Services
+from tests.browser import CHROMIUM_ARGUMENTS
+
+VERSION = "12.8.2"
+KEPT = ROOT / "var" / "lighthouse"
+CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+RUNS = 3
+"""The median counts: a busy machine makes a page slow once, not three times."""
+
+
+def measure(services: Services, shop: Shop) -> list[Figure]:
+    program = _program()
+    figures: list[Figure] = []
+    for name, (path, cookie) in visits.main_pages(services, shop).items():
+        runs = [_scores(program, shop.url + path, cookie) for _ in range(RUNS)]
+        figures += [
+            Figure(
+                f"{name}: {category}",
+                statistics.median(run[category] for run in runs),
+                at_least=98,
+                wall_clock=category == "performance",
+            )
+            for category in CATEGORIES
+        ]
+    return figures
+
+
+def _program() -> list[str]:
+    """How to call Lighthouse, installed where it is missing."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise Skipped("npm is missing. Type: sudo apt-get install -y npm")
+    entry = KEPT / "node_modules" / "lighthouse" / "cli" / "index.js"
+    if not entry.exists():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        install = [npm, "install", "--no-fund", "--no-audit", "--no-save", "--silent"]
+        done = subprocess.run([*install, f"lighthouse@{VERSION}"], cwd=KEPT)
+        if done.returncode:
+            raise Skipped("npm could not bring Lighthouse")
+    return [node, str(entry)]
+
+
+def _scores(program: list[str], url: str, cookie: str) -> dict[str, float]:
+    command = [
+        *(*program, url, "--quiet", "--output=json"),
+        f"--only-categories={','.join(CATEGORIES)}",
+        f"--chrome-flags={' '.join(CHROMIUM_ARGUMENTS)}",
+    ]
+    if cookie:
+        command.append(f"--extra-headers={json.dumps({'Cookie': cookie})}")
+    environ = {**os.environ, "CHROME_PATH": visits.browser_path(), "LANG": "zh_CN.UTF-8"}
+    done = subprocess.run(
+        command, cwd=Path(KEPT), env=environ, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    report = json.loads(done.stdout)
+    if "runtimeError" in report:
+        raise RuntimeError(report["runtimeError"]["message"])
+    _complain(report, url)
+    return {
+        name: round(100 * (report["categories"][name]["score"] or 0))
+        for name in CATEGORIES
+    }
+
+
+def _complain(report: dict, url: str) -> None:  # type: ignore[type-arg]
+    """Say which audit costs points outside the timings."""
+    for name in CATEGORIES[1:]:
+        for part in report["categories"][name]["auditRefs"]:
+            audit = report["audits"][part["id"]]
+            if part["weight"] and audit["score"] not in (None, 1):
+                print(f"{url}: {name}: {audit['title']}", flush=True)
