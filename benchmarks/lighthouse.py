@@ -84,4 +84,5 @@ def _complain(report: dict, url: str) -> None:  # type: ignore[type-arg]
         for part in report["categories"][name]["auditRefs"]:
             audit = report["audits"][part["id"]]
             if part["weight"] and audit["score"] not in (None, 1):
-                print(f"{url}: {name}: {audit['title']}", flush=True)
+                shown = json.dumps(audit.get("details", {}).get("items"))
+                print(f"{url}: {name}: {audit['title']}: {shown}", flush=True)
