@@ -24,7 +24,7 @@ CHANNELS = ("wechat", "alipay")
 
 
 def measure(services: Services, shop: Shop) -> list[Figure]:
-    moments = random.Random(7)  # noqa: S311 - the same moments in every run
+    moments = random.Random(7)  # the same in every run
     with visits.chromium() as browser:
         _round(services, shop, browser, 0, pause=0)  # warm
         seconds = sorted(

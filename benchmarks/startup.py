@@ -60,7 +60,9 @@ def _clone() -> Iterator[Path]:
 
 def _warm(clone: Path) -> None:
     """Fill the package cache, as an earlier installation would have."""
-    subprocess.run(["bin/setup", "requirements.lock", "var/warm"], cwd=clone, check=True)
+    subprocess.run(
+        ["bin/setup", "requirements.lock", "var/warm"], cwd=clone, check=True
+    )
     shutil.rmtree(clone / "var")
 
 
