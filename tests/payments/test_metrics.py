@@ -25,7 +25,9 @@ def numbers(**extra: str) -> dict[str, float]:
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+    return {
+        name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)
+    }
 
 
 def test_a_quiet_shop_has_nothing_to_report():
