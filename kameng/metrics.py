@@ -5,7 +5,7 @@ Each is one cheap look at an index; nothing in it tells of a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +23,7 @@ class Metric:
 
     name: str
     help: str
-    values: dict[str, float]
+    values: Mapping[str, float]
     label: str = ""
     kind: str = "gauge"
 

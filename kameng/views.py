@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import (
@@ -143,7 +145,9 @@ def _comes_from_inside(request: HttpRequest) -> bool:
 @require_GET
 def official(request: HttpRequest) -> HttpResponse:
     """Are you on the real site? (S31)"""
-    return render(request, "official.html")
+    asked = urlsplit(f"//{request.get_host()}").hostname or ""
+    genuine = asked == settings.PUBLIC_HOST
+    return render(request, "official.html", {"request_host": asked, "genuine": genuine})
 
 
 @require_GET

@@ -25,11 +25,15 @@ PERMISSION = "members.change_shoprules"
 
 class UnblockForm(forms.Form):
     phone = forms.CharField(
-        label=gettext_lazy("手机号"), max_length=phones.LONGEST, strip=False
+        label=gettext_lazy("手机号"),
+        max_length=phones.LONGEST,
+        strip=False,
+        widget=forms.TextInput({"class": "vTextField", "autocomplete": "off"}),
     )
     reason = forms.CharField(
         label=gettext_lazy("原因"),
         max_length=100,
+        widget=forms.TextInput({"class": "vTextField"}),
         help_text=gettext_lazy("怎么确认是本人，写进操作日志。"),
     )
 
