@@ -11,12 +11,30 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from benchmarks import machine, rates, servers, services, settling
+from benchmarks import (
+    lighthouse,
+    machine,
+    rates,
+    screen,
+    servers,
+    services,
+    settling,
+    startup,
+    weight,
+)
 from benchmarks.goals import Figure, Skipped, table
 
 PARTS = ("rates", "settling", "screen", "weight", "lighthouse", "startup")
+PAGES_AND_NOTICES = {
+    "settling": settling.measure,
+    "screen": screen.measure,
+    "weight": weight.measure,
+    "lighthouse": lighthouse.measure,
+}
+"""Each wants the running services and our shop."""
 
 
 def main() -> int:
@@ -74,8 +92,11 @@ def _parts(
                         only=options.only,
                     ),
                 )
-        if "settling" in wanted:
-            yield "settling", lambda: settling.measure(running, ours)
+        for name, part in PAGES_AND_NOTICES.items():
+            if name in wanted:
+                yield name, partial(part, running, ours)
+    if "startup" in wanted:
+        yield "startup", startup.measure
 
 
 if __name__ == "__main__":

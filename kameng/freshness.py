@@ -59,14 +59,6 @@ def of_sweeps(*, now: datetime) -> str:
     return "stale" if any(job.stale for job in jobs(now=now)) else "ok"
 
 
-def metrics(*, now: datetime) -> list[str]:
-    """Prometheus lines, seconds since each job finished."""
-    return [
-        f'kameng_job_age_seconds{{job="{name}"}} {(now - at).total_seconds():.0f}'
-        for name, at in JobRun.objects.values_list("name", "finished_at")
-    ]
-
-
 def _is_stale(at: datetime | None, period: timedelta, now: datetime) -> bool:
     return at is None or now - at > period * PERIODS + ALLOWANCE
 

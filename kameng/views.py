@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import (
@@ -25,6 +27,19 @@ from django.views.i18n import set_language as django_set_language
 from kameng import freshness
 from kameng.static_pages import unavailable
 
+INSIDE = tuple(
+    ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+    )
+)
+"""Who may read ``/metrics``: this machine and private networks."""
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 LEGAL = ("agreement", "privacy", "renewal", "refunds", "minors")
 
 
@@ -102,19 +117,37 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus text; only for addresses inside, never through a proxy."""
-    inside = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1", "")
-    if not inside or request.headers.get("X-Forwarded-For"):
-        return HttpResponse(status=404)
-    lines = [f"kameng_up 1\nkameng_time_seconds {time.time():.0f}"]
-    lines += freshness.metrics(now=timezone.now())
-    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
+    """Prometheus text; only for networks inside, never through a proxy."""
+    from kameng import metrics as numbers  # all the apps: not at the start
+
+    if not _comes_from_inside(request):
+        raise Http404
+    return HttpResponse(
+        numbers.text(now=timezone.now()),
+        content_type="text/plain; version=0.0.4; charset=utf-8",
+    )
+
+
+def _comes_from_inside(request: HttpRequest) -> bool:
+    """Whether the caller itself has an inside address and speaks for nobody else.
+
+    A socket of this machine has no address.
+    """
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    peer = request.META.get("REMOTE_ADDR", "")
+    try:
+        return not peer or any(ip_address(peer) in network for network in INSIDE)
+    except ValueError:
+        return False
 
 
 @require_GET
 def official(request: HttpRequest) -> HttpResponse:
     """Are you on the real site? (S31)"""
-    return render(request, "official.html")
+    asked = urlsplit(f"//{request.get_host()}").hostname or ""
+    genuine = asked == settings.PUBLIC_HOST
+    return render(request, "official.html", {"request_host": asked, "genuine": genuine})
 
 
 @require_GET

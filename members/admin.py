@@ -13,12 +13,12 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, PageAdmin, linked
 from kameng.templatetags.shop import discount, duration
-from members import catalogue_admin, phones, rule_bounds
+from members import catalogue_admin, codes, phones, rule_bounds, unblocking
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
 from notifications import kinds
@@ -54,6 +54,17 @@ class MemberAdmin(PageAdmin):
     def name(self, member: Member) -> str:
         return str(member)
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.unblock_view)
+        return [
+            path("unblock/", view, name="members_member_unblock"),
+            *super().get_urls(),
+        ]
+
+    def unblock_view(self, request: HttpRequest) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return unblocking.page(request, context)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Shoppers; staff accounts are for superusers to see (security 68)."""
         people = super().get_queryset(request)
@@ -68,6 +79,7 @@ class MemberAdmin(PageAdmin):
             "title": str(row),
             "member": row,
             "standing": standing(row, at=now),
+            "is_blocked": bool(row.phone and codes.is_blocked(row.phone, now=now)),
             "segments": segments.order_by("-starts_at")[:SHOWN_ROWS],
             "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
             "pauses": pauses.order_by("-pk")[:SHOWN_ROWS],

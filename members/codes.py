@@ -196,6 +196,12 @@ def live(
     return _sent(row, shop)
 
 
+def is_blocked(phone: str, *, now: datetime) -> bool:
+    """Whether wrong codes in a row have closed this phone until a person opens it."""
+    run = _run(phone, rules.current())
+    return limits.refused([run], limits.peek([run.key]), now=now) is not None
+
+
 def unblock(phone: str) -> None:
     """End the block after too many wrong codes in a row: she proved herself otherwise."""
     HitLog.objects.filter(key=limits.key("failures-run", phone)).delete()

@@ -68,7 +68,7 @@ def badge(request: HttpRequest) -> dict[str, Any]:
         return {
             "active": True,
             "tier_name": catalogue.tier_name(held.tier),
-            "ends_at": held.paid_until,
+            "ends_at": held.tier_ends_at,
             "expires_soon": held.paid_until - held.at < WARN,
         }
     if held.paused:

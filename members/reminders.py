@@ -149,15 +149,18 @@ def missed(*, now: datetime, by: timedelta) -> Iterator[int]:
 
 
 @messages.still_true(KIND)
-def is_worth_sending(member_id: int, params: texts.Params, *, now: datetime) -> bool:
-    """Whether the end is still the one that the reminder names (E6).
+def is_still_the_end(member_id: int, params: texts.Params, *, now: datetime) -> bool:
+    """Whether the end is still the one that the reminder names (E6)."""
+    end = datetime.fromisoformat(str(params["end"]))
+    return Member.objects.filter(pk=member_id, paid_until=end).exists()
 
-    A reminder that was held up waits for the end of the quiet hours, as long as that
+
+@messages.timely(KIND)
+def fits_the_hour(params: texts.Params, *, now: datetime) -> bool:
+    """A reminder that was held up waits for the end of the quiet hours, as long as that
     comes before the end of the membership.
     """
     end = datetime.fromisoformat(str(params["end"]))
-    if not Member.objects.filter(pk=member_id, paid_until=end).exists():
-        return False
     quiet = quiet_hours(now, rules.current())
     if quiet is None:
         return True

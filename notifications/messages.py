@@ -8,7 +8,7 @@ here: they are sent once, by ``sms.send_code``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -50,6 +50,10 @@ class Message:
     expires_at: datetime | None = None
 
 
+class Timely(Protocol):
+    def __call__(self, params: texts.Params, *, now: datetime) -> bool: ...
+
+
 class StillTrue(Protocol):
     def __call__(
         self, member_id: int, params: texts.Params, *, now: datetime
@@ -57,17 +61,35 @@ class StillTrue(Protocol):
 
 
 _still_true: dict[str, StillTrue] = {}
+_timely: dict[str, Timely] = {}
+
+CAN_WAIT = ("expiring",)
+"""Kinds that fall due in heaps; nobody waits for them with the telephone in her hand."""
 
 
 def still_true[F: StillTrue](kind: str) -> Callable[[F], F]:
-    """Register the check that messages of ``kind`` must pass when they are sent.
+    """Register the check that messages of ``kind`` must pass when they are sent, and
+    each time they are shown on the site.
 
-    It says whether the message is still worth telling, e.g. that the end it names is
-    still the end (E6). It may raise ``outbox.TryLater`` to let quiet hours pass.
+    It says whether the message is still true, e.g. that the end it names is still the
+    end (E6).
     """
 
     def register(check: F) -> F:
         _still_true[kind] = check
+        return check
+
+    return register
+
+
+def timely[F: Timely](kind: str) -> Callable[[F], F]:
+    """Register what an SMS of ``kind`` minds besides: the hour at which it goes out.
+
+    False drops it; ``outbox.TryLater`` lets quiet hours pass.
+    """
+
+    def register(check: F) -> F:
+        _timely[kind] = check
         return check
 
     return register
@@ -89,6 +111,7 @@ def queue(*messages: Message, now: datetime) -> None:
             kind=message.channel,
             payload={"notification": message.key},
             due_at=message.due_at,
+            can_wait=message.kind in CAN_WAIT,
         )
         for message in messages
         if not _is_there_at_once(message, now)
@@ -116,12 +139,12 @@ class Notice:
 def unread_for(member_id: int, *, now: datetime, limit: int = 10) -> list[Notice]:
     """What the popup and the bell show: unread and not out of date, newest first."""
     rows = _on_site(member_id, now).filter(read_at=None)
-    return [_notice(row, now) for row in rows[:limit]]
+    return _shown(rows[:limit], now)
 
 
 def history_for(member_id: int, *, now: datetime, limit: int = 50) -> list[Notice]:
     """Read and unread messages on the site, newest first."""
-    return [_notice(row, now) for row in _on_site(member_id, now)[:limit]]
+    return _shown(_on_site(member_id, now)[:limit], now)
 
 
 def mark_read(member_id: int, *, now: datetime) -> int:
@@ -246,11 +269,18 @@ def _write(
 def _is_worth_telling(message: Notification, now: datetime) -> bool:
     if message.expires_at and message.expires_at <= now:
         return False
-    check = _still_true.get(message.kind)
+    if not _is_still_true(message, now):
+        return False
+    fits = _timely.get(message.kind) if message.channel == Channel.SMS else None
     try:
-        return check is None or check(message.member_id, message.params, now=now)
+        return fits is None or fits(message.params, now=now)
     except outbox.TryLater as wait:  # quiet hours: no trouble of the provider's
         raise outbox.NotYet(wait.after_seconds, wait.reason) from None
+
+
+def _is_still_true(message: Notification, now: datetime) -> bool:
+    check = _still_true.get(message.kind)
+    return check is None or check(message.member_id, message.params, now=now)
 
 
 def _is_there_at_once(message: Message, now: datetime) -> bool:
@@ -290,6 +320,11 @@ def _on_site(member_id: int, now: datetime) -> QuerySet[Notification]:
         state=State.SENT,
         dismissed_at=None,
     ).order_by("-due_at", "-id")
+
+
+def _shown(rows: Iterable[Notification], now: datetime) -> list[Notice]:
+    """Without those that time has overtaken: after a renewal the old end is wrong."""
+    return [_notice(row, now) for row in rows if _is_still_true(row, now)]
 
 
 def _notice(row: Notification, now: datetime) -> Notice:

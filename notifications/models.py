@@ -26,6 +26,12 @@ class Outbox(models.Model):
     payload = models.JSONField(
         _("内容"), default=dict, help_text=_("只放编号和普通词，不放手机号和验证码。")
     )
+    can_wait = models.BooleanField(
+        _("可以等"),
+        default=False,
+        db_default=False,
+        help_text=_("成批的提醒让别的先走。"),
+    )
     due_at = models.DateTimeField(_("应办时间"))
     state = models.CharField(_("状态"), max_length=8, choices=State, default=State.NEW)
     tries = models.PositiveSmallIntegerField(_("次数"), default=0)
@@ -48,7 +54,9 @@ class Outbox(models.Model):
             ),
         ]
         indexes = [
-            models.Index("due_at", "id", name="outbox_due", condition=Q(state="new")),
+            models.Index(
+                "can_wait", "due_at", "id", name="outbox_due", condition=Q(state="new")
+            ),
             models.Index(
                 "claimed_at", name="outbox_claimed", condition=Q(state="claimed")
             ),

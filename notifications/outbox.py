@@ -102,12 +102,16 @@ def handler[F: Run](
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One effect to be written."""
+    """One effect to be written.
+
+    can_wait  comes in heaps and lets everything else that is due go first
+    """
 
     key: str
     kind: str
     payload: Mapping[str, Any]
     due_at: datetime
+    can_wait: bool = False
 
 
 def add(key: str, kind: str, payload: Mapping[str, Any], *, due_at: datetime) -> None:
@@ -118,7 +122,13 @@ def add(key: str, kind: str, payload: Mapping[str, Any], *, due_at: datetime) ->
 def add_all(entries: Iterable[Entry]) -> None:
     """Write several effects with one statement and wake a worker after the commit."""
     rows = [
-        Outbox(key=e.key, kind=e.kind, payload=dict(e.payload), due_at=e.due_at)
+        Outbox(
+            key=e.key,
+            kind=e.kind,
+            payload=dict(e.payload),
+            due_at=e.due_at,
+            can_wait=e.can_wait,
+        )
         for e in entries
     ]
     Outbox.objects.bulk_create(rows, ignore_conflicts=True)
@@ -127,6 +137,8 @@ def add_all(entries: Iterable[Entry]) -> None:
 
 def run_due(*, now: datetime, limit: int = 100) -> int:
     """Carry out what is due, oldest first; return how many rows were handled.
+
+    What can wait comes last: a heap of reminders holds up nobody who has just paid.
 
     Any number of workers may run this at once, on PostgreSQL and on SQLite: each row
     is claimed by one conditional update, so exactly one of them gets it (G10).
@@ -142,7 +154,7 @@ def run_due(*, now: datetime, limit: int = 100) -> int:
     while handled < limit:
         passed = timedelta(seconds=time.monotonic() - started)
         resting = [kind for kind, times in setbacks.items() if times >= OUTAGE]
-        row = due.exclude(kind__in=resting).order_by("due_at", "id").first()
+        row = due.exclude(kind__in=resting).order_by("can_wait", "due_at", "id").first()
         if row is None or passed.total_seconds() > RUN_SECONDS:
             break
         if not _claim(row, now + passed):

@@ -192,7 +192,8 @@ def _first_recommendation(
 
 def plan_name(plan: Plan) -> str:
     if get_language() == "en":
-        return f"{plan.tier.name_en or plan.tier.name}, {plan.days} d"
+        days = "day" if plan.days == 1 else "days"
+        return f"{plan.tier.name_en or plan.tier.name}, {plan.days} {days}"
     return str(plan)
 
 

@@ -5,7 +5,7 @@ Empty is the normal state.
 
 from __future__ import annotations
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from payments.models import Attempt, AttemptState, EventOutcome, GatewayEvent
 
@@ -29,5 +29,12 @@ def unallocated() -> QuerySet[Attempt]:
 
 
 def open_events() -> QuerySet[GatewayEvent]:
-    """Genuine messages that match no payment of ours and nobody has seen to yet."""
-    return GatewayEvent.objects.filter(resolved_at__isnull=True, outcome__in=OUTCOMES)
+    """Genuine messages that match no payment of ours and nobody has seen to yet.
+
+    Also success without a readable amount, until the attempt is booked all the same:
+    from then on its money is in sight itself.
+    """
+    unreadable = Q(outcome=EventOutcome.MISMATCH) & ~Q(attempt__state=AttemptState.PAID)
+    return GatewayEvent.objects.filter(
+        Q(outcome__in=OUTCOMES) | unreadable, resolved_at__isnull=True
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from kameng import counters
 from payments.gateways.contract import (
     Gateway,
     Notice,
@@ -39,6 +40,7 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
         notice = gateway.parse_notice(request, now=now)
     except NoticeRefused as refusal:
         log.warning("gateway=%s notice refused: %s", gateway.code, refusal.reason)
+        counters.count(counters.REFUSED_NOTICES, gateway.code)
         return gateway.not_received(refusal.reason)
     digest = digest_of(request.query.encode() + b"\n" + request.body)
     if not notice.ours:

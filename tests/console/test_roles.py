@@ -99,6 +99,10 @@ def of_the_site(name: str, role: str, method: str) -> int:
             return 404
         case "find":
             return 403 if role == "clerk" else 200
+        case "unblock" if role not in ("operator", "superuser"):
+            return 403
+        case "unblock":
+            return 200 if method == "get" else 422
     return 200
 
 
@@ -188,6 +192,7 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
     yield Address("catch_all", "/console/nothing/here/")
     yield Address("app_list", "/console/orders/")
     yield Address("find", reverse("admin:orders_order_find"))
+    yield Address("unblock", reverse("admin:members_member_unblock"))
     for model, row in rows.items():
         stem = f"admin:{row._meta.app_label}_{model}"
         yield Address("changelist", reverse(f"{stem}_changelist"), model)
@@ -206,7 +211,8 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
         for model, row in rows.items()
         for name in ("changelist", "add", "history", "delete", "change", "preview")
     } | {address.name for address in addresses(rows)}
-    known |= {"orders_order_find", "unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
+    known |= {"orders_order_find", "members_member_unblock"}
+    known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
     assert {model._meta.model_name for model in admin.site._registry} == set(rows)
     assert set(names_of(admin.site.get_urls(), [])) <= known
 

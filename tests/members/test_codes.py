@@ -395,7 +395,9 @@ def test_a_hundred_wrong_codes_in_a_row_block_the_phone(
     with pytest.raises(codes.Blocked):
         send(years)
     assert len(inbox.messages) == 2
+    assert codes.is_blocked(PHONE, now=years)
     codes.unblock(PHONE)
+    assert not codes.is_blocked(PHONE, now=years)
     send(years)
     assert check(inbox.code(), years).outcome is Outcome.RIGHT
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from django.test import RequestFactory
 
 from members import timeline
+from members.context import badge
 from members.models import Member, Plan
 from members.standing import Standing, preview, standing
 from tests.members.database_line import DatabaseLine
@@ -123,3 +125,18 @@ def test_it_promises_no_end_while_the_clock_stands(
     there = at(held, START + timedelta(days=13))
     assert there.paused
     assert preview(there, plans["G7"]) is None
+
+
+def test_the_badge_tells_the_end_of_what_runs_now(
+    held: DatabaseLine, rf: RequestFactory
+):
+    """Never overstated: time that waits behind a higher tier is not that tier's."""
+    request = rf.get("/")
+    request.user = Member.objects.get(pk=held.member.pk)
+    request.now = START + timedelta(days=11)  # type: ignore[attr-defined]
+    shown = badge(request)
+    assert shown["ends_at"] == START + timedelta(days=17)
+    request = rf.get("/")
+    request.user = Member.objects.get(pk=held.member.pk)
+    request.now = START + timedelta(days=16, hours=12)  # type: ignore[attr-defined]
+    assert not badge(request)["expires_soon"]  # twenty days wait behind it

@@ -317,6 +317,7 @@ def test_it_sends_to_the_phone_she_has_when_it_is_sent(
 @pytest.fixture
 def end_still_stands(monkeypatch: Any) -> None:
     monkeypatch.setattr(messages, "_still_true", {})
+    monkeypatch.setattr(messages, "_timely", {})
 
     @messages.still_true("expiring")
     def same_end(member_id: int, params: texts.Params, *, now: datetime) -> bool:
@@ -349,9 +350,10 @@ def test_a_check_may_let_quiet_hours_pass(
     """E7: a retry that would fall into the night waits for the morning."""
     morning = now + 600 * MINUTES
     monkeypatch.setattr(messages, "_still_true", {})
+    monkeypatch.setattr(messages, "_timely", {})
 
-    @messages.still_true("expiring")
-    def by_day(member_id: int, params: texts.Params, *, now: datetime) -> bool:
+    @messages.timely("expiring")
+    def by_day(params: texts.Params, *, now: datetime) -> bool:
         if now < morning:
             raise outbox.TryLater((morning - now).seconds + 1, "quiet hours")
         return True
@@ -384,6 +386,41 @@ def test_a_site_message_goes_when_it_is_out_of_date(member: Member, now: datetim
     tell(member, now, channel=Channel.SITE, expires_at=now + MINUTES)
     assert messages.unread_for(member.pk, now=now)
     assert messages.unread_for(member.pk, now=now + MINUTES) == []
+
+
+@pytest.mark.usefixtures("end_still_stands")
+def test_a_reminder_on_the_site_goes_when_the_end_has_moved(
+    member: Member, now: datetime
+):
+    """E6: what was shown before the renewal would name the old end."""
+    end = now + 3 * 1440 * MINUTES
+    Member.objects.update(paid_until=end)
+    tell(member, now, kind="expiring", params={"end": end}, channel=Channel.SITE)
+    assert len(messages.unread_for(member.pk, now=now)) == 1
+    Member.objects.update(paid_until=end + 7 * 1440 * MINUTES)
+    assert messages.unread_for(member.pk, now=now) == []
+    assert messages.history_for(member.pk, now=now) == []
+
+
+def test_a_heap_of_reminders_lets_an_activation_go_first(
+    member: Member, inbox: FrontDoor, now: datetime
+):
+    """S16: she has just paid and looks at her telephone; they were due before her."""
+    Member.objects.update(paid_until=now + 1440 * MINUTES)
+    for number in range(3):
+        tell(
+            member,
+            now,
+            kind="expiring",
+            key=f"reminder-{number}",
+            params={"end": now + 1440 * MINUTES},
+            due_at=now - 5 * MINUTES,
+        )
+    tell(member, now, key="activated", due_at=now)
+    outbox.run_due(now=now, limit=1)
+    assert Notification.objects.get(state="sent").key == "activated"
+    outbox.run_due(now=now)
+    assert Notification.objects.filter(state="sent").count() == 4
 
 
 def test_dismissing_closes_her_own_message_once(member: Member, now: datetime):

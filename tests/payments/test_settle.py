@@ -263,11 +263,13 @@ def test_a_right_payment_settles_beside_a_wrong_one(book: Till, attempt: Attempt
 def test_success_without_a_readable_sum_settles_nothing(
     book: Till, member: Member, attempt: Attempt, says: dict[str, object]
 ):
-    """Never an error, whatever a message holds."""
+    """Never an error, whatever a message holds; in a person's sight until it settles."""
     assert book.hear(attempt, **says) == EventOutcome.MISMATCH
     assert fresh(attempt).state == "created"
     assert fresh(attempt.order).status == "pending"
+    assert [event.outcome for event in cases.open_events()] == ["mismatch"]
     assert book.hear(attempt) == SETTLED
+    assert not cases.open_events().exists()
 
 
 def test_a_coupon_of_the_gateway_changes_nothing(book: Till, attempt: Attempt):
