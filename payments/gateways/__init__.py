@@ -60,7 +60,7 @@ def _built(code: str) -> tuple[Gateway | None, tuple[str, ...]]:
 
 def _forget(*, setting: str, **_: Any) -> None:
     """Build anew after a test has overridden one of our settings."""
-    if setting.startswith(("ALIPAY_", "WECHAT_PAY_")):
+    if setting.startswith(tuple(f"{code.upper()}_" for code in GATEWAYS)):
         _built.cache_clear()
 
 
