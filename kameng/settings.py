@@ -333,6 +333,8 @@ if PRODUCTION:
     ):
         if "SANDBOX" in globals()[_name].upper():
             raise ImproperlyConfigured(f"{_name}: the sandbox's value in production")
+    if UNIONPAY_MER_ID.startswith("777290058"):
+        raise ImproperlyConfigured("UNIONPAY_MER_ID: a merchant of the test gateway")
     if WECHAT_PAY_API_V3_KEY and len(set(WECHAT_PAY_API_V3_KEY)) < 8:
         raise ImproperlyConfigured("WECHAT_PAY_API_V3_KEY: a sample, not a random key")
     # Whether keys are complete and can be read is judged by ``kameng.checks``.

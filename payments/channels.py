@@ -76,6 +76,19 @@ CHANNELS = {
                 Device.ALIPAY: (Product.WAP,),
             },
         ),
+        Channel(
+            "unionpay",
+            "unionpay",
+            _("银联云闪付"),
+            _("云闪付"),
+            {
+                Device.DESKTOP: (Product.FRONT,),
+                Device.PHONE: (Product.FRONT_PHONE,),
+                # Both keep their own wallet's rivals from opening.
+                Device.WECHAT: (),
+                Device.ALIPAY: (),
+            },
+        ),
     )
 }
 

@@ -19,6 +19,7 @@ from payments.gateways.contract import Gateway
 GATEWAYS = {
     "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
     "wechat": "payments.gateways.wechat.gateway.WechatGateway",
+    "unionpay": "payments.gateways.unionpay.gateway.UnionPayGateway",
 }
 
 
