@@ -186,7 +186,9 @@ class UnionPayGateway:
             },
             now=now,
         )
-        # Accepted, under way, or known from an earlier try: notice and query tell.
+        if answer["respCode"] == client.REPEATED:
+            return self.query_refund(request, now=now)  # known from an earlier try
+        # Accepted or under way: how it ended, notice and query tell.
         return RefundResult(
             number=request.number,
             trade_number=request.trade_number,
@@ -202,6 +204,8 @@ class UnionPayGateway:
         except Refused as error:
             if error.code != client.UNKNOWN_TRANSACTION:
                 raise
+        if found and _fen(found) != request.refund_fen:
+            raise Unclear("mismatch")
         code = found.get("origRespCode", "")
         return RefundResult(
             number=request.number,
