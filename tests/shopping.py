@@ -63,7 +63,7 @@ def gateways_of(sandbox: Sandbox, shop_url: str) -> Iterator[None]:
     names = {
         name: value
         for name, value in sandbox.environment.items()
-        if name.startswith(("ALIPAY_", "WECHAT_PAY_", "SMS_"))
+        if name.startswith(("ALIPAY_", "WECHAT_PAY_", "UNIONPAY_", "SMS_"))
         and not name.startswith("ALIPAY_CYCLE")
     }
     with override_settings(**names, PUBLIC_URL=shop_url):

@@ -16,7 +16,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
@@ -106,7 +106,7 @@ class Authority:
             strong = isinstance(leaf.signature_hash_algorithm, _STRONG)
             leaf.verify_directly_issued_by(self.middle)
             self.middle.verify_directly_issued_by(self.root)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             raise Forged("chain") from None
         if not strong:
             raise Forged("algorithm")
@@ -244,10 +244,10 @@ def _has_moved_borders(fields: Mapping[str, str]) -> bool:
     """Whether the signed text could name a field that the form does not, or another.
 
     The text has no escapes: ``txnAmt=300&respCode=61`` as one value is signed like the
-    two fields. Our own pass-back text may look so, the names that we read may not.
+    two fields. Our own pass-back text may look so, the fields that we read may not.
     """
     text = "&" + signed_text(fields)
-    return any(
+    return any("&" in fields.get(name, "") for name in READ) or any(
         text.count(f"&{name}=") != bool(fields.get(name))
         for name in READ | fields.keys() - {"signature"}
     )

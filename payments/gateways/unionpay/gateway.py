@@ -60,6 +60,7 @@ _TO_SPARE = timedelta(minutes=30)
 _WARN_BEFORE = timedelta(days=30)
 
 _FEN = re.compile(r"0|[1-9][0-9]{0,11}", re.ASCII)
+_CURRENCY = re.compile(r"[0-9]{3}", re.ASCII)
 # Inside the braces of ``riskRateInfo`` these would be read as its own.
 _SUBJECT = str.maketrans("{}=&", "｛｝＝＆")
 
@@ -314,14 +315,13 @@ def _trade(
     else:
         state = TradeState.CLOSED if is_over else TradeState.WAITING
     by_bank = state == TradeState.CLOSED and client.is_refusal(code)
-    currency = values.words(fields, "currencyCode")
     placed_at = beijing.parse_compact(fields.get("txnTime"))
     return Trade(
         number=values.number(fields, "orderId"),
         state=state,
         txn_id=values.number(fields, "queryId"),
         amount_fen=_fen(fields),
-        currency="CNY" if currency == _CNY else currency or "???",
+        currency=_currency(fields.get("currencyCode", "")),
         paid_at=_paid_at(fields, placed_at),
         refused=values.words(fields, words_name) if by_bank else "",
         raw_state=code,
@@ -342,6 +342,12 @@ def _paid_at(fields: Mapping[str, str], placed_at: datetime | None) -> datetime 
         if moment is not None and moment >= placed_at - timedelta(days=1):
             return moment
     return None
+
+
+def _currency(code: str) -> str:
+    if code == _CNY:
+        return "CNY"
+    return code if _CURRENCY.fullmatch(code) else "???"
 
 
 def _fen(fields: Mapping[str, str]) -> int | None:
