@@ -47,14 +47,19 @@ def _broken() -> list[str]:
 
 
 def _sandbox_certificates() -> list[str]:
-    """In production, the certificate with which the sandbox plays WeChat Pay."""
+    """In production, the certificates with which the sandbox plays a gateway."""
     from payments.gateways import keys
 
-    bundle = settings.WECHAT_PAY_PLATFORM_CERTS
-    if not (settings.PRODUCTION and bundle):
-        return []
-    with suppress(keys.BadKey):  # the gateway's own line names it
-        for certificate in keys.load_certificates(bundle):
-            if "SANDBOX" in certificate.subject.rfc4514_string():
-                return ["WECHAT_PAY_PLATFORM_CERTS: the sandbox's value in production"]
-    return []
+    lines = []
+    for name, load in (
+        ("WECHAT_PAY_PLATFORM_CERTS", keys.load_certificates),
+        ("UNIONPAY_ROOT_CERT", lambda text: [keys.load_certificate(text)]),
+        ("UNIONPAY_MIDDLE_CERT", lambda text: [keys.load_certificate(text)]),
+    ):
+        text = getattr(settings, name)
+        if not (settings.PRODUCTION and text):
+            continue
+        with suppress(keys.BadKey):  # the gateway's own line names it
+            if any("SANDBOX" in each.subject.rfc4514_string() for each in load(text)):
+                lines.append(f"{name}: the sandbox's value in production")
+    return lines

@@ -266,12 +266,8 @@ def _clock(now: datetime) -> Iterator[Line]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
             yield _skew("the database's", cursor.fetchone()[0], asked_at)
-    addresses = {
-        "alipay": settings.ALIPAY_GATEWAY_URL,
-        "wechat": settings.WECHAT_PAY_BASE_URL,
-    }
     for gateway in gateways.available():
-        yield _clock_of(gateway.code, addresses[gateway.code])
+        yield _clock_of(gateway.code, gateway.origins[0])
 
 
 def _clock_of(code: str, url: str) -> Line:

@@ -295,6 +295,13 @@ WECHAT_PAY_PUBLIC_KEY_ID = env.text("WECHAT_PAY_PUBLIC_KEY_ID")
 WECHAT_PAY_PUBLIC_KEY = env.text("WECHAT_PAY_PUBLIC_KEY")
 WECHAT_PAY_PLATFORM_CERTS = env.text("WECHAT_PAY_PLATFORM_CERTS")
 
+UNIONPAY_GATEWAY_URL = _endpoint("UNIONPAY_GATEWAY_URL", "https://gateway.95516.com")
+UNIONPAY_MER_ID = env.text("UNIONPAY_MER_ID")
+UNIONPAY_SIGN_CERT = env.text("UNIONPAY_SIGN_CERT")
+UNIONPAY_SIGN_PASSWORD = env.text("UNIONPAY_SIGN_PASSWORD")
+UNIONPAY_ROOT_CERT = env.text("UNIONPAY_ROOT_CERT")
+UNIONPAY_MIDDLE_CERT = env.text("UNIONPAY_MIDDLE_CERT")
+
 SMS_PROVIDER = env.choice("SMS_PROVIDER", ("sandbox", "tencent", "aliyun"), "sandbox")
 SMS_SANDBOX_URL = env.url("SMS_SANDBOX_URL", "http://127.0.0.1:8001/sms/send")
 SMS_WEBOTP_DOMAIN = env.text("SMS_WEBOTP_DOMAIN")
@@ -319,12 +326,15 @@ if PRODUCTION:
         "WECHAT_PAY_APP_ID",
         "WECHAT_PAY_MCH_ID",
         "WECHAT_PAY_PUBLIC_KEY_ID",
+        "UNIONPAY_MER_ID",
         "TENCENT_SMS_SECRET_ID",
         "TENCENT_SMS_SDK_APP_ID",
         "ALIYUN_SMS_ACCESS_KEY_ID",
     ):
         if "SANDBOX" in globals()[_name].upper():
             raise ImproperlyConfigured(f"{_name}: the sandbox's value in production")
+    if UNIONPAY_MER_ID.startswith("777290058"):
+        raise ImproperlyConfigured("UNIONPAY_MER_ID: a merchant of the test gateway")
     if WECHAT_PAY_API_V3_KEY and len(set(WECHAT_PAY_API_V3_KEY)) < 8:
         raise ImproperlyConfigured("WECHAT_PAY_API_V3_KEY: a sample, not a random key")
     # Whether keys are complete and can be read is judged by ``kameng.checks``.
@@ -335,6 +345,12 @@ if PRODUCTION:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _unionpay_origins(url: str) -> list[str]:
+    """The gateway and, of the real one, the cashier to which it redirects the form."""
+    is_real = (urlsplit(url).hostname or "").endswith(".95516.com")
+    return [_origin(url), *(["https://*.95516.com"] if is_real else [])]
 
 
 SECURE_CSP = {
@@ -349,6 +365,7 @@ SECURE_CSP = {
         CSP.SELF,
         _origin(ALIPAY_GATEWAY_URL),
         _origin(WECHAT_PAY_BASE_URL),
+        *_unionpay_origins(UNIONPAY_GATEWAY_URL),
     ],
     "frame-ancestors": [CSP.NONE],
     "base-uri": [CSP.NONE],

@@ -44,7 +44,7 @@ class Channel:
     label: StrPromise
     app: StrPromise
     """The wallet's short name, for buttons."""
-    products: dict[Device, tuple[Product, ...]]
+    products: dict[Device, tuple[str, ...]]
     """What serves on a device, the first by default; empty: not usable there."""
 
 
@@ -74,6 +74,19 @@ CHANNELS = {
                 Device.PHONE: (Product.WAP, Product.QR),
                 Device.WECHAT: (),
                 Device.ALIPAY: (Product.WAP,),
+            },
+        ),
+        Channel(
+            "unionpay",
+            "unionpay",
+            _("银联云闪付"),
+            _("云闪付"),
+            {
+                Device.DESKTOP: (Product.FRONT,),
+                Device.PHONE: (Product.FRONT_PHONE,),
+                # Both keep their own wallet's rivals from opening.
+                Device.WECHAT: (),
+                Device.ALIPAY: (),
             },
         ),
     )
@@ -109,7 +122,7 @@ def default_channel(device: Device, last_used: str | None) -> str | None:
     return usable[0] if usable else None
 
 
-def product_for(code: str, device: Device, wanted: str = "") -> Product | None:
+def product_for(code: str, device: Device, wanted: str = "") -> str | None:
     """The product to open; None when the channel is off or cannot serve here."""
     channel = CHANNELS.get(code)
     if channel is None or gateways.get(channel.gateway) is None:

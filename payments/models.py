@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -104,6 +106,11 @@ class Attempt(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in LIVE_STATES
+
+    def is_placed_at(self, moment: datetime | None) -> bool:
+        """Whether a gateway that names attempts by their second too can mean this one;
+        None from one that does not."""
+        return moment is None or moment == self.created_at.replace(microsecond=0)
 
 
 class RefundReason(models.TextChoices):

@@ -143,7 +143,13 @@ def context(
         "order": order_facts(order, now=request.now),
         "pay_state": state,
         "attempt": attempt_facts(attempt) if attempt else None,
-        "handover": {"kind": handover.kind, "url": handover.url} if handover else None,
+        "handover": {
+            "kind": handover.kind,
+            "url": handover.url,
+            "fields": handover.params,
+        }
+        if handover
+        else None,
         "qr_data_uri": qr(handover.url) if handover and shows_qr else None,
         "desktop": here == Device.DESKTOP,
         "retry_channels": [] if token else retry_channels(story, here),

@@ -17,7 +17,7 @@ from notifications import outbox
 from orders.closing import Closing, close_locked, lock_order
 from orders.models import Order, Status
 from payments import gateways
-from payments.gateways.contract import GatewayError, Trade, TradeState
+from payments.gateways.contract import GatewayError, Trade, TradeState, Window
 from payments.models import LIVE_STATES, Attempt, AttemptState
 from payments.settle import Source, apply_result
 
@@ -66,7 +66,7 @@ def query_attempt(attempt: Attempt, *, now: datetime) -> Asked:
     if gateway is None:
         return Asked.OFF
     try:
-        trade = gateway.query(attempt.out_trade_no, now=now)
+        trade = gateway.query(attempt.out_trade_no, now=now, window=_window(attempt))
     except GatewayError as error:
         log.warning("gateway=%s query: %s", attempt.gateway, error.code)
         return Asked.UNCLEAR
@@ -83,10 +83,11 @@ def close_attempt(attempt: Attempt, *, now: datetime) -> Trade | None:
     gateway = gateways.get(attempt.gateway)
     if gateway is None:
         return None
+    number, window = attempt.out_trade_no, _window(attempt)
     try:
-        trade = gateway.close(attempt.out_trade_no, now=now)
+        trade = gateway.close(number, now=now, window=window)
         if trade.state in (TradeState.PAID, TradeState.UNKNOWN):
-            trade = gateway.query(attempt.out_trade_no, now=now)
+            trade = gateway.query(number, now=now, window=window)
     except GatewayError as error:
         log.warning("gateway=%s close: %s", attempt.gateway, error.code)
         return None
@@ -95,6 +96,10 @@ def close_attempt(attempt: Attempt, *, now: datetime) -> Trade | None:
     else:
         apply_result(attempt.gateway, trade, source=Source("close"), now=now)
     return trade
+
+
+def _window(attempt: Attempt) -> Window:
+    return Window(attempt.created_at, attempt.order.expires_at)
 
 
 def _close_unseen(attempt: Attempt, *, now: datetime) -> None:

@@ -81,6 +81,8 @@ def request_of(refund: Refund) -> RefundRequest:
         reason=str(RefundReason(refund.reason).label),
         notify_url=settings.PUBLIC_URL + reverse("notify", args=[attempt.gateway]),
         currency=attempt.paid_currency or "CNY",
+        paid_at=attempt.paid_at,
+        requested_at=refund.created_at,
     )
 
 

@@ -100,6 +100,9 @@ def _apply(
         for each in order.attempts.all()
         if (each.gateway, each.out_trade_no) == (gateway, trade.number)
     )
+    if not attempt.is_placed_at(trade.placed_at):
+        log.error("gateway=%s %s names another moment", gateway, source.kind)
+        return _record(gateway, trade, None, EventOutcome.ORPHAN, source, now=now)
     if trade.state == TradeState.PAID:
         outcome = _apply_paid(order, attempt, trade, now=now)
     else:

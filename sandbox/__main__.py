@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from sandbox import keys
+from sandbox import keys, unionpay_keys
 
 
 def main() -> int:
@@ -25,10 +25,13 @@ def main() -> int:
     match arguments.command:
         case "keys":
             keys.load(arguments.dir)
+            unionpay_keys.load(arguments.dir)
             print(arguments.dir / "keys.json")  # noqa: T201
         case "env":
             base_url = arguments.base_url or f"http://{arguments.host}:{arguments.port}"
-            json.dump(keys.environment(arguments.dir, base_url), sys.stdout, indent=1)
+            environment = keys.environment(arguments.dir, base_url)
+            environment |= unionpay_keys.environment(arguments.dir, base_url)
+            json.dump(environment, sys.stdout, indent=1)
             print()  # noqa: T201
         case _:
             return _serve(arguments.host, arguments.port, arguments.dir)
@@ -39,6 +42,7 @@ def _serve(host: str, port: int, directory: Path) -> int:
     os.environ["DJANGO_SETTINGS_MODULE"] = "sandbox.settings"
     os.environ["SANDBOX_DIR"] = str(directory.resolve())
     keys.load(directory)
+    unionpay_keys.load(directory)
     from sandbox.server import serve
 
     try:

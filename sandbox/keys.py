@@ -1,4 +1,4 @@
-"""The sandbox's keys: made once, kept in one file that only its owner can read."""
+"""The sandbox's keys: made once, kept in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -47,25 +48,30 @@ class Keys:
 
 
 def load(directory: Path) -> Keys:
-    """Read the keys of ``directory``, making them first where there are none.
+    """Read the keys of ``directory``, making them first where there are none."""
+    return Keys(**kept(directory / "keys.json", lambda: asdict(_make())))
+
+
+def kept(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What ``make`` made once for ever, in a file that only its owner can read.
 
     Two processes that start together end with the same keys: the first to link its
     file into place wins.
     """
-    path = directory / "keys.json"
     if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f"keys.{os.getpid()}.draft"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.draft")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
-            json.dump(asdict(_make()), file, indent=1)
+            json.dump(make(), file, indent=1)
         try:
             os.link(draft, path)
         except FileExistsError:
             pass
         finally:
             draft.unlink()
-    return Keys(**json.loads(path.read_text()))
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
 
 
 def environment(directory: Path, base_url: str) -> dict[str, str]:
@@ -119,12 +125,12 @@ def _make() -> Keys:
     platform = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     certificate = _certificate(platform)
     return Keys(
-        alipay_app=_new_private_key(),
-        alipay_gateway=_new_private_key(),
-        wechat_merchant=_new_private_key(),
+        alipay_app=new_private_key(),
+        alipay_gateway=new_private_key(),
+        wechat_merchant=new_private_key(),
         wechat_merchant_serial=secrets.token_hex(20).upper(),
-        wechat_gateway=_new_private_key(),
-        wechat_platform=_private_pem(platform),
+        wechat_gateway=new_private_key(),
+        wechat_platform=private_pem(platform),
         wechat_platform_certificate=certificate.public_bytes(
             serialization.Encoding.PEM
         ).decode(),
@@ -137,11 +143,11 @@ def _make() -> Keys:
     )
 
 
-def _new_private_key() -> str:
-    return _private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+def new_private_key() -> str:
+    return private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
-def _private_pem(key: rsa.RSAPrivateKey) -> str:
+def private_pem(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -10,13 +10,9 @@ from django.views.decorators.http import require_safe
 from django.views.static import serve
 
 from sandbox.gateways import GATEWAYS
-from sandbox.settings import HERE
+from sandbox.settings import HERE, POLICY
 from sandbox.world import world
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 SHOWN = 12
 
 Answering = Callable[[HttpRequest], HttpResponseBase]
@@ -27,7 +23,7 @@ def guarded(get_response: Answering) -> Answering:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        response["Content-Security-Policy"] = POLICY
+        response.setdefault("Content-Security-Policy", POLICY)
         response["X-Content-Type-Options"] = "nosniff"
         response["Cache-Control"] = "no-store"
         if isinstance(response, HttpResponse):

@@ -8,6 +8,11 @@ HERE = Path(__file__).resolve().parent
 
 SANDBOX_DIR = Path(os.environ.get("SANDBOX_DIR", "var/sandbox"))
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
 SECRET_KEY = secrets.token_hex()
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "sandbox.urls"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from sandbox import keys
+from sandbox import keys, unionpay_keys
 from sandbox.faults import Faults
 from sandbox.notices import Postman
 from sandbox.settings import SANDBOX_DIR
@@ -52,6 +52,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.keys = keys.load(directory)
+        self.unionpay = unionpay_keys.load(directory)
         self.lock = threading.RLock()
         self.trades = Ledger(directory / "trades.sqlite3")
         self.faults = Faults()

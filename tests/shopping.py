@@ -34,6 +34,7 @@ WECHAT = Way("wechat", "wechat", Product.NATIVE, "203.0.113.9")
 WECHAT_H5 = Way("wechat", "wechat", Product.H5, "203.0.113.9")
 ALIPAY = Way("alipay", "alipay", Product.QR, "203.0.113.9")
 ALIPAY_PAGE = Way("alipay", "alipay", Product.PAGE, "203.0.113.9")
+UNIONPAY = Way("unionpay", "unionpay", Product.FRONT, "203.0.113.9")
 NOTICE = Source("notice")
 
 PRICES = {
@@ -62,7 +63,7 @@ def gateways_of(sandbox: Sandbox, shop_url: str) -> Iterator[None]:
     names = {
         name: value
         for name, value in sandbox.environment.items()
-        if name.startswith(("ALIPAY_", "WECHAT_PAY_", "SMS_"))
+        if name.startswith(("ALIPAY_", "WECHAT_PAY_", "UNIONPAY_", "SMS_"))
         and not name.startswith("ALIPAY_CYCLE")
     }
     with override_settings(**names, PUBLIC_URL=shop_url):

@@ -18,7 +18,11 @@ from typing import Protocol
 
 
 class Product(StrEnum):
-    """How the shopper meets the wallet; an attempt keeps its product."""
+    """How the shopper meets the wallet; an attempt keeps its product.
+
+    A gateway whose products are configured has others besides these: wherever one is
+    passed on it is any text.
+    """
 
     NATIVE = "native"  # WeChat: QR on our page
     H5 = "h5"  # WeChat: phone browser outside WeChat
@@ -26,10 +30,12 @@ class Product(StrEnum):
     PAGE = "page"  # Alipay: cashier page on a desktop
     WAP = "wap"  # Alipay: cashier page on a phone
     QR = "qr"  # Alipay: QR on our page
+    FRONT = "front"  # UnionPay: cashier page on a desktop
+    FRONT_PHONE = "front_phone"  # UnionPay: cashier page on a phone
 
 
-BY_ADDRESS = frozenset({Product.PAGE, Product.WAP})
-"""What the browser opens by a signed address alone: ``start`` asks nobody."""
+BY_ADDRESS = frozenset({Product.PAGE, Product.WAP, Product.FRONT, Product.FRONT_PHONE})
+"""What the browser opens by a signed address or form alone: ``start`` asks nobody."""
 
 
 class RefundCapability(StrEnum):
@@ -47,23 +53,27 @@ class StartRequest:
     expires_at  end of the order's hold; the gateway refuses payment after it
     payer_ip    the shopper's address (WeChat H5 demands it)
     openid      only for ``Product.JSAPI``
+    placed_at   when the attempt was made, the same whenever it is sent again; UnionPay
+                names an order by it. None: now
     """
 
     number: str
     amount_fen: int
     subject: str
-    product: Product
+    product: str
     expires_at: datetime
     notify_url: str
     return_url: str
     payer_ip: str = ""
     openid: str = ""
+    placed_at: datetime | None = None
 
 
 class HandoverKind(StrEnum):
     REDIRECT = "redirect"  # send the browser to ``url``
     QR = "qr"  # show ``url`` as a QR code
     JSAPI = "jsapi"  # hand ``params`` to the WeChat bridge
+    FORM = "form"  # POST ``params`` to ``url`` as a form of the browser's
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,17 @@ class Handover:
     url: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When an attempt may be paid: from its making to the end of the order's hold.
+
+    UnionPay names an order by the first, and its answers are final after the second.
+    """
+
+    placed_at: datetime
+    expires_at: datetime
 
 
 class TradeState(StrEnum):
@@ -97,6 +118,8 @@ class Trade:
                 an amount never settles an order: query, and when the query has none
                 either, it is a mismatch for operators
     refused     the gateway's reason in plain words, where it gives one
+    placed_at   to the second, where the gateway names the attempt by it as well as by
+                its number: another moment is another order
     """
 
     number: str
@@ -107,11 +130,17 @@ class Trade:
     paid_at: datetime | None = None
     refused: str = ""
     raw_state: str = ""
+    placed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """One refund; ``number`` is the idempotency key and is reused on every retry."""
+    """One refund; ``number`` is the idempotency key and is reused on every retry.
+
+    paid_at       when the payment came in
+    requested_at  when the refund was decided, the same on every retry; UnionPay names
+                  a refund by it as well. None: now
+    """
 
     number: str
     trade_number: str
@@ -121,6 +150,8 @@ class RefundRequest:
     reason: str
     notify_url: str
     currency: str = "CNY"
+    paid_at: datetime | None = None
+    requested_at: datetime | None = None
 
 
 class RefundState(StrEnum):
@@ -234,18 +265,27 @@ class Gateway(Protocol):
     """Folder name, URL name and ``Attempt.gateway``: ``alipay``, ``wechat`` ..."""
     refunds: RefundCapability
     origins: tuple[str, ...]
-    """Origins (scheme://host[:port]) a shopper's browser may be sent to."""
+    """Origins (scheme://host[:port]) a shopper's browser may be sent to; the first is
+    the gateway's own."""
 
     def start(self, request: StartRequest, *, now: datetime) -> Handover: ...
 
-    def query(self, number: str, *, now: datetime) -> Trade:
-        """Ask for one attempt; an unknown number is ``TradeState.MISSING``, no error."""
+    def query(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
+        """Ask for one attempt; an unknown number is ``TradeState.MISSING``, no error.
+
+        window  always given by the shop; only UnionPay needs it
+        """
         ...
 
-    def close(self, number: str, *, now: datetime) -> Trade:
+    def close(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
         """Close an unpaid attempt; returns what is known afterwards (``PAID`` when the
         gateway says it was paid meanwhile, ``UNKNOWN`` when it only says that the
-        state forbids closing: query it)."""
+        state forbids closing: query it, ``WAITING`` when it cannot be closed and may
+        still be paid)."""
         ...
 
     def refund(self, request: RefundRequest, *, now: datetime) -> RefundResult: ...

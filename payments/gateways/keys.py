@@ -14,8 +14,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 _SMALLEST_BITS = 2048
+_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
 class BadKey(ValueError):
@@ -61,6 +64,61 @@ def load_certificates(text: str) -> list[x509.Certificate]:
             raise BadKey("holds a certificate without an RSA key")
         _check_size(key.key_size)
     return certificates
+
+
+def load_certificate(text: str) -> x509.Certificate:
+    """One certificate with an RSA key."""
+    try:
+        certificate = x509.load_der_x509_certificate(_der(text))
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadKey("is not a certificate") from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise BadKey("holds no RSA key")
+    _check_size(key.key_size)
+    return certificate
+
+
+def load_identity(
+    text: str, password: str
+) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
+    """A private key and its certificate: PKCS#12 as base64, or both as PEM."""
+    try:
+        key, certificate = _opened(_with_newlines(text), password.encode())
+    except BadKey:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadKey(
+            "is no key with its certificate, or has another password"
+        ) from None
+    if not isinstance(key, rsa.RSAPrivateKey) or certificate is None:
+        raise BadKey("holds no RSA key with its certificate")
+    _check_size(key.key_size)
+    if certificate.public_key() != key.public_key():
+        raise BadKey("holds a key and a certificate that do not belong together")
+    return key, certificate
+
+
+def _opened(
+    text: str, password: bytes
+) -> tuple[PrivateKeyTypes | None, x509.Certificate | None]:
+    if not is_pem(text):
+        key, certificate, _ = pkcs12.load_key_and_certificates(_der(text), password)
+        return key, certificate
+    blocks = {found[1].split()[-1]: found[0] for found in _BLOCK.finditer(text)}
+    if set(blocks) != {"KEY", "CERTIFICATE"}:
+        raise BadKey("holds something else than one key and one certificate")
+    is_locked = "ENCRYPTED" in blocks["KEY"]
+    return (
+        serialization.load_pem_private_key(
+            blocks["KEY"].encode(), password if is_locked else None
+        ),
+        load_certificate(blocks["CERTIFICATE"]),
+    )
+
+
+def is_pem(text: str) -> bool:
+    return "-----BEGIN " in text
 
 
 def sign(key: rsa.RSAPrivateKey, content: bytes) -> str:

@@ -1,4 +1,4 @@
-// Copy buttons and lists that refresh themselves. Every page works without this file.
+// Copy buttons, lists that refresh themselves, the way back by form. Every page works without this file.
 
 const seen = new WeakMap();
 
@@ -34,6 +34,9 @@ function refocus(list, focused) {
   const value = CSS.escape(focused.getAttribute(name) ?? "");
   list.querySelector(`[${name}="${value}"]`)?.focus({ preventScroll: true });
 }
+
+// A form that a gateway lets the browser post on its way back.
+document.querySelector("form[data-post]")?.requestSubmit();
 
 showCopyButtons(document);
 for (const list of document.querySelectorAll("[data-refresh]")) {

@@ -55,9 +55,10 @@
     });
   }
 
-  // [data-handover=attempt]: opens the wallet once for each attempt, never again on Back.
-  function handOver(link) {
-    const key = `handover:${link.dataset.handover}`;
+  // [data-handover=attempt]: a link or a form that opens the wallet once for each attempt,
+  // never again on Back.
+  function handOver(way) {
+    const key = `handover:${way.dataset.handover}`;
     try {
       if (sessionStorage.getItem(key)) return;
       sessionStorage.setItem(key, "1");
@@ -66,7 +67,8 @@
     }
     // Not before the page has loaded: until then the wallet would replace it in the
     // history, and Back would miss the pay page.
-    const go = () => setTimeout(() => location.assign(link.href));
+    const open = () => (way.href ? location.assign(way.href) : way.requestSubmit());
+    const go = () => setTimeout(open);
     if (document.readyState === "complete") go();
     else window.addEventListener("load", go, { once: true });
   }

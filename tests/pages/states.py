@@ -315,6 +315,12 @@ def paid_order() -> Context:
 
 WECHAT = {"no": ATTEMPT_NO, "code": "wechat", "label": "微信支付", "app": "微信"}
 ALIPAY = {"no": ATTEMPT_NO, "code": "alipay", "label": "支付宝", "app": "支付宝"}
+UNIONPAY = {"no": ATTEMPT_NO, "code": "unionpay", "label": "云闪付", "app": "云闪付"}
+FORM: Context = {
+    "kind": "form",
+    "url": "/wallet/front",
+    "fields": {"orderId": ATTEMPT_NO, "signature": 'a+b/"<c>"=='},
+}
 
 
 def pay(state: str, **more: Any) -> Context:
@@ -394,6 +400,10 @@ PAY: dict[str, Context] = {
     "pay-phone": on_phone(),
     "pay-phone-qr": pay("ready", desktop=False),
     "pay-desktop-redirect": on_phone(attempt=ALIPAY, desktop=True, qr_data_uri=None),
+    "pay-desktop-form": on_phone(
+        attempt=UNIONPAY, handover=FORM, desktop=True, qr_data_uri=None
+    ),
+    "pay-phone-form": on_phone(attempt=UNIONPAY, handover=FORM, qr_data_uri=None),
     "pay-returned": on_phone("returned"),
     "pay-slow": on_phone("slow"),
     "pay-link-expired": on_phone("link_expired", handover=None, qr_data_uri=None),

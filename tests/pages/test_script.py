@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from tests.pages.states import HANDED_OVER, ORDER_NO, STATES, render
+from tests.pages.states import FORM, HANDED_OVER, ORDER_NO, STATES, render
 
 pytestmark = pytest.mark.browser
 
@@ -342,6 +342,40 @@ def test_without_script_getting_a_code_posts_the_whole_form(
     assert form["channel"] == ["wechat"]
     assert form["client_token"] == ["c0ffee"]
     assert form["shown_fen"] == ["1500"]
+
+
+FRONT = "**/wallet/front"
+FIELDS = {name: [value] for name, value in FORM["fields"].items()}
+
+
+@pytest.mark.parametrize("name", ["pay-desktop-form", "pay-phone-form"])
+def test_a_wallet_that_takes_a_form_is_opened_by_script_once(
+    page: Page, address: str, name: str
+) -> None:
+    """Back leads to a page that waits, and the button opens it again."""
+    page.route(FRONT, answer("<title>wallet</title>"))
+    with page.expect_request(FRONT) as sent:
+        page.goto(f"{address}/{name}")
+    assert sent.value.method == "POST"
+    assert parse_qs(sent.value.post_data or "") == FIELDS
+    page.wait_for_url(FRONT)
+    page.go_back()
+    button = page.get_by_role("button", name="打开云闪付付款")
+    expect(button).to_be_visible()
+    page.wait_for_timeout(200)
+    assert page.url == f"{address}/{name}"
+    with page.expect_request(FRONT):
+        button.click()
+
+
+def test_without_script_a_button_posts_the_form_to_the_wallet(
+    plain: Page, address: str
+) -> None:
+    plain.route(FRONT, answer("<title>wallet</title>"))
+    plain.goto(f"{address}/pay-phone-form")
+    with plain.expect_request(FRONT) as sent:
+        plain.get_by_role("button", name="打开云闪付付款").click()
+    assert parse_qs(sent.value.post_data or "") == FIELDS
 
 
 def test_every_state_has_one_primary_button_at_most(page: Page, address: str) -> None:

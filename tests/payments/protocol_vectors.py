@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.http.request import HttpHeaders
 
+from payments.gateways.beijing import compact
 from payments.gateways.contract import Notice, NoticeRequest
 
 FOLDER = Path(
@@ -67,6 +68,17 @@ def wechat_settings(config: dict[str, str]) -> dict[str, str]:
     }
 
 
+def unionpay_settings(config: dict[str, str]) -> dict[str, str]:
+    return {
+        "UNIONPAY_GATEWAY_URL": "https://unionpay.test",
+        "UNIONPAY_MER_ID": config["merId"],
+        "UNIONPAY_SIGN_CERT": config["mer_pfx_base64"],
+        "UNIONPAY_SIGN_PASSWORD": config["mer_pfx_password"],
+        "UNIONPAY_ROOT_CERT": config["root_cert"],
+        "UNIONPAY_MIDDLE_CERT": config["middle_cert"],
+    }
+
+
 def content_type(request: dict[str, Any]) -> str:
     headers = {
         name.lower(): value for name, value in request.get("headers", {}).items()
@@ -105,6 +117,7 @@ def fits_an_order(vectors: Vectors, notice: Notice, gateway: str) -> bool:
         order["out_trade_no"] == trade.number
         and order["channel"] == gateway
         and order["amount_fen"] == trade.amount_fen
+        and order.get("txnTime") in (None, trade.placed_at and compact(trade.placed_at))
         and trade.currency == "CNY"
         for order in vectors["orders"]
     )

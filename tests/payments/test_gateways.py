@@ -10,7 +10,7 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,10 +33,20 @@ from tests.payments.far_side import (
     private_line,
     public_line,
 )
+from tests.payments.far_unionpay import (
+    PASSWORD,
+    FarUnionPay,
+    leaf,
+    merchant,
+    middle,
+    pem,
+    pfx,
+    root,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(UTC)
-BOTH = FarAlipay.settings() | FarWechat.settings()
+BOTH = FarAlipay.settings() | FarWechat.settings() | FarUnionPay.settings()
 NONE = dict.fromkeys(BOTH, "")
 
 # --- The registry --------------------------------------------------------------------
@@ -53,18 +63,18 @@ def told(**changes: str) -> list[str]:
 
 
 def test_complete_keys_switch_a_gateway_on() -> None:
-    assert on() == ["alipay", "wechat"]
+    assert on() == ["alipay", "wechat", "unionpay"]
     assert told() == []
 
 
 def test_a_gateway_without_any_key_is_off_and_no_problem() -> None:
     assert on(**NONE) == []
     assert told(**NONE) == []
-    assert on(**dict.fromkeys(FarAlipay.settings(), "")) == ["wechat"]
+    assert on(**dict.fromkeys(FarAlipay.settings(), "")) == ["wechat", "unionpay"]
 
 
 def test_a_gateway_that_does_not_exist_is_none() -> None:
-    for code in ("", "unionpay", "ALIPAY", "alipay.gateway", "__class__"):
+    for code in ("", "manual", "ALIPAY", "alipay.gateway", "__class__"):
         assert gateways.get(code) is None
 
 
@@ -73,6 +83,7 @@ REQUIRED = {
     "wechat": [
         name for name in FarWechat.settings() if name != "WECHAT_PAY_PLATFORM_CERTS"
     ],
+    "unionpay": [*FarUnionPay.settings()],
 }
 
 
@@ -100,17 +111,26 @@ BROKEN = [
     ("WECHAT_PAY_PUBLIC_KEY", "c2VjcmV0LWNhbmFyeQ=="),
     ("WECHAT_PAY_PLATFORM_CERTS", "secret-canary"),
     ("WECHAT_PAY_PLATFORM_CERTS", public_line("platform")),
+    ("UNIONPAY_GATEWAY_URL", "gateway.95516.com"),
+    ("UNIONPAY_SIGN_CERT", "secret-canary"),
+    ("UNIONPAY_SIGN_CERT", pfx("another password")),
+    ("UNIONPAY_SIGN_CERT", private_line("merchant")),
+    ("UNIONPAY_SIGN_PASSWORD", "secret-canary"),
+    ("UNIONPAY_ROOT_CERT", "secret-canary"),
+    ("UNIONPAY_ROOT_CERT", root() + middle()),
+    ("UNIONPAY_MIDDLE_CERT", public_line("up-middle")),
+    ("UNIONPAY_MIDDLE_CERT", leaf()),
 ]
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN)
 def test_a_broken_setting_is_named_and_never_quoted(name: str, value: str) -> None:
     [line] = told(**{name: value})
-    assert line.startswith(f"{name}: ")
+    # A password alone is never wrong: it is the file that it does not open.
+    assert line.startswith(f"{name.replace('PASSWORD', 'CERT')}: ")
     assert "canary" not in line
     assert value not in line
-    code = "alipay" if name.startswith("ALIPAY") else "wechat"
-    assert code not in on(**{name: value})
+    assert name.partition("_")[0].lower() not in on(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -148,10 +168,32 @@ def test_an_ageing_certificate_is_told_and_stops_nothing(days: int, words: str) 
 
 
 def test_a_certificate_of_tomorrow_is_told() -> None:
-    with override_settings(**BOTH):
+    with override_settings(**FarWechat.settings()):
         long_ago = NOW - timedelta(days=500)
         [line] = gateways.problems(now=long_ago)
     assert "is not valid before" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("UNIONPAY_ROOT_CERT", root), ("UNIONPAY_MIDDLE_CERT", middle)]
+)
+@pytest.mark.parametrize(
+    ("days", "words"), [(3, "expires on"), (-1, "expired on"), (60, "")]
+)
+def test_an_ageing_chain_of_unionpays_is_told_and_stops_nothing(
+    name: str, made: Callable[..., str], days: int, words: str
+) -> None:
+    lines = told(**{name: made(last=days)})
+    assert [line.partition(": ")[0] for line in lines] == ([name] if words else [])
+    assert all(words in line for line in lines)
+    assert "unionpay" in on(**{name: made(last=days)})
+
+
+def test_our_own_ageing_certificate_is_told() -> None:
+    with override_settings(**FarUnionPay.settings()):
+        lines = gateways.problems(now=NOW + timedelta(days=350))
+    names = {line.partition(":")[0] for line in lines}
+    assert names == {"UNIONPAY_SIGN_CERT", "UNIONPAY_ROOT_CERT", "UNIONPAY_MIDDLE_CERT"}
 
 
 @pytest.mark.django_db
@@ -172,7 +214,7 @@ def test_a_gateway_that_is_off_hears_nothing_and_is_not_offered(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("gateway", ["unionpay", "epay", "manual", "ALIPAY", "x-1"])
+@pytest.mark.parametrize("gateway", ["epay", "manual", "ALIPAY", "x-1"])
 def test_no_other_gateway_has_a_notify_address(client: Client, gateway: str) -> None:
     for method in ("GET", "POST"):
         url = f"/payments/{gateway}/notify/"
@@ -344,6 +386,60 @@ def test_a_signature_holds_for_its_content_alone() -> None:
         assert not keys.is_signed(public, b"content", spelt)
 
 
+def identities() -> dict[str, tuple[str, str]]:
+    """A key with its certificate in each form, and the password."""
+    certificate = pem(merchant())
+    plain = private_texts()["PKCS#8 PEM"]
+    locked = MERCHANT.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(PASSWORD.encode()),
+    ).decode()
+    return {
+        "PKCS#12": (pfx(), PASSWORD),
+        "PEM": (plain + certificate, ""),
+        "PEM, certificate first": (certificate + plain, ""),
+        "PEM that is not locked, with a password": (plain + certificate, PASSWORD),
+        "PEM with a password": (locked + certificate, PASSWORD),
+        "PEM on one line": ((plain + certificate).replace("\n", "\\n"), ""),
+    }
+
+
+@pytest.mark.parametrize("form", identities())
+def test_it_reads_a_key_with_its_certificate(form: str) -> None:
+    private, certificate = keys.load_identity(*identities()[form])
+    assert private.private_numbers() == MERCHANT.private_numbers()
+    assert certificate == merchant()
+
+
+def test_a_pem_needs_no_password() -> None:
+    text, _ = identities()["PEM"]
+    changes = {"UNIONPAY_SIGN_CERT": text, "UNIONPAY_SIGN_PASSWORD": ""}
+    assert told(**changes) == []
+    assert "unionpay" in on(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        *((text, PASSWORD) for text in GARBAGE),
+        (pfx(), ""),
+        (pfx(), "canary"),
+        (private_texts()["PKCS#8 PEM"], ""),
+        (pem(merchant()), ""),
+        (private_texts()["PKCS#8 PEM"] + leaf(), ""),  # of another key
+        (locked_pem() + pem(merchant()), "canary"),
+        (elliptic_pem() + pem(merchant()), ""),
+    ],
+)
+def test_it_refuses_what_is_no_key_with_its_certificate(
+    text: str, password: str
+) -> None:
+    with pytest.raises(keys.BadKey) as caught:
+        keys.load_identity(text, password)
+    assert "canary" not in str(caught.value)
+
+
 # --- Yuan and Beijing ----------------------------------------------------------------
 
 
@@ -417,6 +513,7 @@ MOMENT = datetime(2026, 11, 22, 2, 0, 9, tzinfo=UTC)
 )
 def test_a_moment_that_nobody_could_mean_is_none(text: object) -> None:
     assert beijing.parse_plain(text) is None
+    assert beijing.parse_compact(text) is None
     assert beijing.parse_rfc3339(text) in (
         None,
         datetime(2026, 11, 22, 10, 0, 9, tzinfo=UTC),
@@ -426,6 +523,9 @@ def test_a_moment_that_nobody_could_mean_is_none(text: object) -> None:
 def test_moments_are_beijings_in_both_spellings() -> None:
     assert beijing.plain(MOMENT) == "2026-11-22 10:00:09"
     assert beijing.rfc3339(MOMENT) == "2026-11-22T10:00:09+08:00"
+    assert beijing.compact(MOMENT) == "20261122100009"
+    assert beijing.parse_compact("20261122100009") == MOMENT
+    assert beijing.parse_compact("20261131000000") is None
     assert beijing.parse_plain("2026-11-22 10:00:09") == MOMENT
     assert beijing.parse_plain("2026-11-22 10:00:09.123") is not None
     assert beijing.parse_rfc3339("2026-11-22T10:00:09+08:00") == MOMENT
@@ -455,6 +555,7 @@ PRODUCTION = {
 }
 ALIPAY = FarAlipay.settings("https://openapi.alipay.com/gateway.do")
 WECHAT = FarWechat.settings("https://api.mch.weixin.qq.com")
+UNIONPAY = FarUnionPay.settings("https://gateway.95516.com")
 FOREIGN = {"cert": certificate("platform", name="SANDBOX WeChat Pay")}
 REFUSED: dict[str, tuple[str, dict[str, str]]] = {
     # what is wrong: the variable that is named, and the changes
@@ -530,6 +631,28 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
         "WECHAT_PAY_PLATFORM_CERTS",
         WECHAT | {"WECHAT_PAY_PLATFORM_CERTS": FOREIGN["cert"]},
     ),
+    "UnionPay over http": (
+        "UNIONPAY_GATEWAY_URL",
+        UNIONPAY | {"UNIONPAY_GATEWAY_URL": "http://gateway.95516.com"},
+    ),
+    "the sandbox's UnionPay merchant": (
+        "UNIONPAY_MER_ID",
+        UNIONPAY | {"UNIONPAY_MER_ID": "SANDBOX77729001"},
+    ),
+    "a merchant of UnionPay's test gateway": (
+        "UNIONPAY_MER_ID",
+        UNIONPAY | {"UNIONPAY_MER_ID": "777290058110048"},
+    ),
+    "the sandbox's root certificate": (
+        "UNIONPAY_ROOT_CERT",
+        UNIONPAY
+        | {"UNIONPAY_ROOT_CERT": certificate("up-root", name="SANDBOX UnionPay ROOT")},
+    ),
+    "half of UnionPay": ("UNIONPAY_ROOT_CERT", {"UNIONPAY_MER_ID": "898110148990001"}),
+    "UnionPay's file with another password": (
+        "UNIONPAY_SIGN_CERT",
+        UNIONPAY | {"UNIONPAY_SIGN_PASSWORD": "another"},
+    ),
     "an API v3 key that is too short": (
         "WECHAT_PAY_API_V3_KEY",
         WECHAT | {"WECHAT_PAY_API_V3_KEY": "0123456789abcde-canary"},
@@ -553,7 +676,7 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
 }
 STARTED: dict[str, dict[str, str]] = {
     "nothing but the shop": {},
-    "both gateways": ALIPAY | WECHAT,
+    "all gateways": ALIPAY | WECHAT | UNIONPAY,
     "WeChat with its public key alone": WECHAT | {"WECHAT_PAY_PLATFORM_CERTS": ""},
     "WeChat with its certificates alone": WECHAT
     | {"WECHAT_PAY_PUBLIC_KEY_ID": "", "WECHAT_PAY_PUBLIC_KEY": ""},

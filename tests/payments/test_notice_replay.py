@@ -23,7 +23,9 @@ from members.models import Entitlement, Member, Plan, Segment
 from notifications.models import Notification, Outbox
 from orders.models import Order, Status
 from payments import gateways
+from payments.gateways import beijing
 from payments.gateways.alipay.gateway import AlipayGateway
+from payments.gateways.unionpay.gateway import UnionPayGateway
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
 from payments.models import Attempt, GatewayEvent, Refund
@@ -33,7 +35,7 @@ from tests.payments import protocol_vectors
 from tests.payments.protocol_vectors import Case, Vectors
 from tests.shopping import NOTICE, client_token, fresh, new_member, said
 
-FILES = {"alipay": "alipay", "wechatpay": "wechat"}
+FILES = {"alipay": "alipay", "wechatpay": "wechat", "unionpay": "unionpay"}
 """File name, which is also the id in ``-k``, and our gateway."""
 VECTORS = {name: protocol_vectors.load(name) for name in FILES}
 CASES = [
@@ -63,6 +65,7 @@ def configured(asked: list[httpx.Request]) -> Iterator[dict[str, Any]]:
     for name, kind, values in (
         ("alipay", AlipayGateway, protocol_vectors.alipay_settings),
         ("wechatpay", WechatGateway, protocol_vectors.wechat_settings),
+        ("unionpay", UnionPayGateway, protocol_vectors.unionpay_settings),
     ):
         if VECTORS[name]["config"]:
             with override_settings(**values(VECTORS[name]["config"])):
@@ -95,6 +98,7 @@ def create_orders(vectors: Vectors) -> None:
     for given in vectors["orders"]:
         plan = plan_for(given["sku"])
         created, expires = moment(given["created"]), moment(given["expires"])
+        named_at = beijing.parse_compact(given.get("txnTime")) or created
         is_expired = given["status"] == "expired"
         order = Order.objects.create(
             no=given["out_trade_no"],
@@ -119,7 +123,7 @@ def create_orders(vectors: Vectors) -> None:
             out_trade_no=given["out_trade_no"],
             amount_fen=given["amount_fen"],
             state="closed" if is_expired else "open",
-            created_at=created,
+            created_at=named_at,
         )
         if given["status"] == "paid":
             trade = said(attempt, txn_id=given["trade_no"])
@@ -216,7 +220,7 @@ def attempt_in(name: str, case: Case) -> Attempt | None:
     plain = case.get("plaintext") or dict(
         httpx.QueryParams(case["request"].get("body", ""))
     )
-    number = plain.get("out_trade_no", "")
+    number = plain.get("out_trade_no") or plain.get("orderId", "")
     found = Attempt.objects.filter(gateway=FILES[name], out_trade_no=number)
     return found.select_related("order__member").first()
 

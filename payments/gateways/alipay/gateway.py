@@ -27,6 +27,7 @@ from payments.gateways.contract import (
     Trade,
     TradeState,
     Unclear,
+    Window,
 )
 from payments.gateways.wire import Wire
 
@@ -54,7 +55,7 @@ _STATES_BY_CLOSE_ERROR = {
 }
 _REFUND_NOT_THERE = {"ACQ.TRADE_NOT_EXIST", "ACQ.REFUND_NOT_EXIST"}
 
-_PAGES = {
+_PAGES: dict[str, tuple[str, str]] = {
     Product.PAGE: ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     Product.WAP: ("alipay.trade.wap.pay", "QUICK_WAP_WAY"),
 }
@@ -112,7 +113,7 @@ class AlipayGateway:
             # Absolute: the relative form starts counting only after scan or login.
             "time_expire": beijing.plain(request.expires_at),
         }
-        if request.product is Product.QR:
+        if request.product == Product.QR:
             answer = self.client.call(
                 "alipay.trade.precreate",
                 content,
@@ -136,7 +137,9 @@ class AlipayGateway:
         )
         return Handover(HandoverKind.REDIRECT, url=url)
 
-    def query(self, number: str, *, now: datetime) -> Trade:
+    def query(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
         try:
             answer = self.client.call(
                 "alipay.trade.query", {"out_trade_no": number}, now=now
@@ -148,7 +151,9 @@ class AlipayGateway:
         _check_number(answer, number)
         return _trade(answer)
 
-    def close(self, number: str, *, now: datetime) -> Trade:
+    def close(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
         try:
             answer = self.client.call(
                 "alipay.trade.close", {"out_trade_no": number}, now=now

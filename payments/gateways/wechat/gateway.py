@@ -29,6 +29,7 @@ from payments.gateways.contract import (
     Trade,
     TradeState,
     Unclear,
+    Window,
 )
 from payments.gateways.wechat.client import (
     Forged,
@@ -203,7 +204,9 @@ class WechatGateway:
             ),
         }
 
-    def query(self, number: str, *, now: datetime) -> Trade:
+    def query(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
         path = f"{_order_path(number)}?mchid={quote(self._mch_id, safe='')}"
         try:
             answer = self.client.call("GET", path, now=now)
@@ -216,7 +219,9 @@ class WechatGateway:
             raise Unclear("mismatch")
         return trade
 
-    def close(self, number: str, *, now: datetime) -> Trade:
+    def close(
+        self, number: str, *, now: datetime, window: Window | None = None
+    ) -> Trade:
         content = {"mchid": self._mch_id}
         try:
             self.client.call("POST", f"{_order_path(number)}/close", content, now=now)
