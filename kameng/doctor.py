@@ -269,6 +269,7 @@ def _clock(now: datetime) -> Iterator[Line]:
     addresses = {
         "alipay": settings.ALIPAY_GATEWAY_URL,
         "wechat": settings.WECHAT_PAY_BASE_URL,
+        "epay": settings.EPAY_BASE_URL,
     }
     for gateway in gateways.available():
         yield _clock_of(gateway.code, addresses[gateway.code])

@@ -295,6 +295,11 @@ WECHAT_PAY_PUBLIC_KEY_ID = env.text("WECHAT_PAY_PUBLIC_KEY_ID")
 WECHAT_PAY_PUBLIC_KEY = env.text("WECHAT_PAY_PUBLIC_KEY")
 WECHAT_PAY_PLATFORM_CERTS = env.text("WECHAT_PAY_PLATFORM_CERTS")
 
+EPAY_BASE_URL = _endpoint("EPAY_BASE_URL", "") if env.text("EPAY_BASE_URL") else ""
+EPAY_PID = env.text("EPAY_PID")
+EPAY_KEY = env.text("EPAY_KEY")
+EPAY_PHONE_CREDIT_TYPE = env.text("EPAY_PHONE_CREDIT_TYPE")
+
 SMS_PROVIDER = env.choice("SMS_PROVIDER", ("sandbox", "tencent", "aliyun"), "sandbox")
 SMS_SANDBOX_URL = env.url("SMS_SANDBOX_URL", "http://127.0.0.1:8001/sms/send")
 SMS_WEBOTP_DOMAIN = env.text("SMS_WEBOTP_DOMAIN")
@@ -319,6 +324,7 @@ if PRODUCTION:
         "WECHAT_PAY_APP_ID",
         "WECHAT_PAY_MCH_ID",
         "WECHAT_PAY_PUBLIC_KEY_ID",
+        "EPAY_PID",
         "TENCENT_SMS_SECRET_ID",
         "TENCENT_SMS_SDK_APP_ID",
         "ALIYUN_SMS_ACCESS_KEY_ID",
@@ -349,6 +355,7 @@ SECURE_CSP = {
         CSP.SELF,
         _origin(ALIPAY_GATEWAY_URL),
         _origin(WECHAT_PAY_BASE_URL),
+        *([_origin(EPAY_BASE_URL)] if EPAY_BASE_URL else []),
     ],
     "frame-ancestors": [CSP.NONE],
     "base-uri": [CSP.NONE],

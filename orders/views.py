@@ -309,7 +309,7 @@ def way_for(request: ShopRequest, channel: str, product: str = "") -> Way | None
     if chosen is None:
         return None
     return Way(
-        gateway=channels.CHANNELS[channel].gateway,
+        gateway=channels.known()[channel].gateway,
         channel=channel,
         product=chosen,
         payer_ip=addresses.client_of(request).ip,

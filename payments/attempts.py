@@ -27,7 +27,6 @@ from payments.gateways.contract import (
     BY_ADDRESS,
     Gateway,
     Handover,
-    Product,
     Refused,
     StartRequest,
     Unclear,
@@ -56,7 +55,7 @@ class Way:
 
     gateway: str
     channel: str
-    product: Product
+    product: str
     payer_ip: str | None = None
 
 
@@ -186,7 +185,7 @@ def _request(attempt: Attempt, gateway: Gateway) -> StartRequest:
         number=attempt.out_trade_no,
         amount_fen=attempt.amount_fen,
         subject=f"{rules.current().shop_name} {order.title}",
-        product=Product(attempt.product),
+        product=attempt.product,
         expires_at=order.expires_at,
         notify_url=settings.PUBLIC_URL + reverse("notify", args=[gateway.code]),
         return_url=f"{settings.PUBLIC_URL}{reverse('return', args=[gateway.code])}?token={back}",

@@ -15,6 +15,7 @@ OUTCOMES = (
     EventOutcome.CLASH,
     EventOutcome.ALIEN,
     EventOutcome.EXTERNAL,
+    EventOutcome.DOUBTED,
 )
 """Outcomes that wait for a person."""
 
@@ -30,4 +31,10 @@ def unallocated() -> QuerySet[Attempt]:
 
 def open_events() -> QuerySet[GatewayEvent]:
     """Genuine messages that match no payment of ours and nobody has seen to yet."""
-    return GatewayEvent.objects.filter(resolved_at__isnull=True, outcome__in=OUTCOMES)
+    waiting = GatewayEvent.objects.filter(
+        resolved_at__isnull=True, outcome__in=OUTCOMES
+    )
+    # The query was only behind its own notice: the money has come after all.
+    return waiting.exclude(
+        outcome=EventOutcome.DOUBTED, kind="notice", attempt__state=AttemptState.PAID
+    )

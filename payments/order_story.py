@@ -21,6 +21,7 @@ from members.models import Entitlement
 from notifications import kinds
 from notifications.models import Notification
 from orders.models import Order, OrderEvent, Risk
+from payments import channels
 from payments.channels import CHANNELS
 from payments.models import Attempt, GatewayEvent, Refund
 
@@ -139,8 +140,7 @@ def story_of(records: Records) -> list[Entry]:
 
 
 def channel_label(attempt: Attempt) -> str:
-    channel = CHANNELS.get(attempt.channel)
-    return str(channel.label) if channel else attempt.channel
+    return channels.label_of(attempt.channel)
 
 
 def gateway_label(code: str) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from django.urls import URLPattern
 
-from sandbox import alipay, wechat
+from sandbox import alipay, epay, wechat
 from sandbox.notices import Letter
 from sandbox.trades import Payment, Refund, RefundStatus, Trade
 
@@ -53,4 +53,8 @@ class Gateway(Protocol):
     ) -> str: ...
 
 
-GATEWAYS: dict[str, Gateway] = {alipay.NAME: alipay, wechat.NAME: wechat}
+GATEWAYS: dict[str, Gateway] = {
+    alipay.NAME: alipay,
+    wechat.NAME: wechat,
+    epay.NAME: epay,
+}

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ ALIPAY_SELLER_ID = "SANDBOX2088000000000001"
 WECHAT_APP_ID = "SANDBOXwx00000000000001"
 WECHAT_MCH_ID = "SANDBOX1900000001"
 WECHAT_PUBLIC_KEY_ID = "PUB_KEY_ID_SANDBOX0000000000000001"
+EPAY_PID = "SANDBOX1101"
+EPAY_PHONE_CREDIT_TYPE = "huafei"
 SMS_SIGN_NAME = "卡盟"
 TENCENT_SDK_APP_ID = "SANDBOX1400000001"
 
@@ -40,6 +42,7 @@ class Keys:
     wechat_platform_certificate: str
     wechat_platform_serial: str
     wechat_api_v3_key: str
+    epay_key: str
     tencent_secret_id: str
     tencent_secret_key: str
     aliyun_access_key_id: str
@@ -56,16 +59,26 @@ def load(directory: Path) -> Keys:
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
         draft = directory / f"keys.{os.getpid()}.draft"
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(_make()), file, indent=1)
+        _write(draft, asdict(_make()))
         try:
             os.link(draft, path)
         except FileExistsError:
             pass
         finally:
             draft.unlink()
-    return Keys(**json.loads(path.read_text()))
+    kept = json.loads(path.read_text())
+    if missing := {field.name for field in fields(Keys)} - set(kept):
+        # An older version made this file: the keys it knew stay as they are.
+        made = asdict(_make())
+        kept |= {name: made[name] for name in missing}
+        _write(path, kept)
+    return Keys(**kept)
+
+
+def _write(path: Path, kept: dict[str, str]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(kept, file, indent=1)
 
 
 def environment(directory: Path, base_url: str) -> dict[str, str]:
@@ -91,6 +104,10 @@ def environment(directory: Path, base_url: str) -> dict[str, str]:
         "WECHAT_PAY_PUBLIC_KEY_ID": WECHAT_PUBLIC_KEY_ID,
         "WECHAT_PAY_PUBLIC_KEY": _public_line(keys.wechat_gateway),
         "WECHAT_PAY_PLATFORM_CERTS": keys.wechat_platform_certificate,
+        "EPAY_BASE_URL": base_url,
+        "EPAY_PID": EPAY_PID,
+        "EPAY_KEY": keys.epay_key,
+        "EPAY_PHONE_CREDIT_TYPE": EPAY_PHONE_CREDIT_TYPE,
         "SMS_PROVIDER": "sandbox",
         "SMS_SANDBOX_URL": f"{base_url}/sms/send/",
         "TENCENT_SMS_ENDPOINT": base_url,
@@ -130,6 +147,7 @@ def _make() -> Keys:
         ).decode(),
         wechat_platform_serial=f"{certificate.serial_number:040X}",
         wechat_api_v3_key=secrets.token_hex(16),
+        epay_key=secrets.token_hex(16),
         tencent_secret_id="SANDBOX" + secrets.token_hex(12),
         tencent_secret_key=secrets.token_hex(16),
         aliyun_access_key_id="SANDBOX" + secrets.token_hex(8),

@@ -61,6 +61,7 @@ class World:
         self.refund_plans: dict[str, RefundPlan] = {}
         self.clock_offset = timedelta()
         self.wechat_signs_with = "public_key"
+        self.epay_notifies_by = "GET"
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_offset
@@ -87,6 +88,7 @@ class World:
             self.refund_plans.clear()
             self.clock_offset = timedelta()
             self.wechat_signs_with = "public_key"
+            self.epay_notifies_by = "GET"
 
 
 @cache

@@ -19,6 +19,7 @@ from payments.gateways.contract import Gateway
 GATEWAYS = {
     "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
     "wechat": "payments.gateways.wechat.gateway.WechatGateway",
+    "epay": "payments.gateways.epay.gateway.EpayGateway",
 }
 
 
@@ -60,7 +61,7 @@ def _built(code: str) -> tuple[Gateway | None, tuple[str, ...]]:
 
 def _forget(*, setting: str, **_: Any) -> None:
     """Build anew after a test has overridden one of our settings."""
-    if setting.startswith(("ALIPAY_", "WECHAT_PAY_")):
+    if setting.startswith(("ALIPAY_", "WECHAT_PAY_", "EPAY_")):
         _built.cache_clear()
 
 

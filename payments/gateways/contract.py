@@ -18,7 +18,10 @@ from typing import Protocol
 
 
 class Product(StrEnum):
-    """How the shopper meets the wallet; an attempt keeps its product."""
+    """How the shopper meets the wallet; an attempt keeps its product.
+
+    epay's products are not listed: they are the ``type`` codes of its operator.
+    """
 
     NATIVE = "native"  # WeChat: QR on our page
     H5 = "h5"  # WeChat: phone browser outside WeChat
@@ -52,7 +55,7 @@ class StartRequest:
     number: str
     amount_fen: int
     subject: str
-    product: Product
+    product: str
     expires_at: datetime
     notify_url: str
     return_url: str
@@ -169,6 +172,8 @@ class Notice:
     trade    what it says about a payment, if it does
     refund   what it says about a refund, if it does (both may be present)
     event_id the gateway's own id of the notice, "" where it has none
+    confirm  the signature alone is weak (a key that both sides hold): a success is
+             booked only as the gateway's own query confirms it
     """
 
     number: str
@@ -177,6 +182,7 @@ class Notice:
     trade: Trade | None = None
     refund: RefundResult | None = None
     event_id: str = ""
+    confirm: bool = False
 
 
 class NoticeRefused(Exception):

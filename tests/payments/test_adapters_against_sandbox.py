@@ -94,7 +94,7 @@ def notify_url(notice_box: NoticeServer, monkeypatch: pytest.MonkeyPatch) -> str
     return notice_box.url.removesuffix("/notify/") + path
 
 
-def order(product: Product, notify_url: str, **other: Any) -> StartRequest:
+def order(product: str, notify_url: str, **other: Any) -> StartRequest:
     request = StartRequest(
         number=f"AGAINSTTHESANDBOX{next(_numbers):09}",
         amount_fen=1_500,

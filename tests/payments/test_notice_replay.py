@@ -24,6 +24,7 @@ from notifications.models import Notification, Outbox
 from orders.models import Order, Status
 from payments import gateways
 from payments.gateways.alipay.gateway import AlipayGateway
+from payments.gateways.epay.gateway import EpayGateway
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
 from payments.models import Attempt, GatewayEvent, Refund
@@ -33,7 +34,7 @@ from tests.payments import protocol_vectors
 from tests.payments.protocol_vectors import Case, Vectors
 from tests.shopping import NOTICE, client_token, fresh, new_member, said
 
-FILES = {"alipay": "alipay", "wechatpay": "wechat"}
+FILES = {"alipay": "alipay", "wechatpay": "wechat", "epay": "epay"}
 """File name, which is also the id in ``-k``, and our gateway."""
 VECTORS = {name: protocol_vectors.load(name) for name in FILES}
 CASES = [
@@ -63,6 +64,7 @@ def configured(asked: list[httpx.Request]) -> Iterator[dict[str, Any]]:
     for name, kind, values in (
         ("alipay", AlipayGateway, protocol_vectors.alipay_settings),
         ("wechatpay", WechatGateway, protocol_vectors.wechat_settings),
+        ("epay", EpayGateway, protocol_vectors.epay_settings),
     ):
         if VECTORS[name]["config"]:
             with override_settings(**values(VECTORS[name]["config"])):
@@ -213,9 +215,9 @@ def assert_effect(effect: str, attempt: Attempt | None, before: dict[str, Any]) 
 
 def attempt_in(name: str, case: Case) -> Attempt | None:
     """The attempt that the notice is about, whatever its signature."""
-    plain = case.get("plaintext") or dict(
-        httpx.QueryParams(case["request"].get("body", ""))
-    )
+    request = case["request"]
+    form = request.get("body") or request.get("query", "")
+    plain = case.get("plaintext") or dict(httpx.QueryParams(form))
     number = plain.get("out_trade_no", "")
     found = Attempt.objects.filter(gateway=FILES[name], out_trade_no=number)
     return found.select_related("order__member").first()

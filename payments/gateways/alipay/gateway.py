@@ -54,7 +54,7 @@ _STATES_BY_CLOSE_ERROR = {
 }
 _REFUND_NOT_THERE = {"ACQ.TRADE_NOT_EXIST", "ACQ.REFUND_NOT_EXIST"}
 
-_PAGES = {
+_PAGES: dict[str, tuple[str, str]] = {
     Product.PAGE: ("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY"),
     Product.WAP: ("alipay.trade.wap.pay", "QUICK_WAP_WAY"),
 }
@@ -112,7 +112,7 @@ class AlipayGateway:
             # Absolute: the relative form starts counting only after scan or login.
             "time_expire": beijing.plain(request.expires_at),
         }
-        if request.product is Product.QR:
+        if request.product == Product.QR:
             answer = self.client.call(
                 "alipay.trade.precreate",
                 content,
