@@ -144,6 +144,8 @@ def channel_label(attempt: Attempt) -> str:
 
 
 def gateway_label(code: str) -> str:
+    if code == "epay":  # carries several channels, none of which is its name
+        return _("易支付")
     channel = next((each for each in CHANNELS.values() if each.gateway == code), None)
     return str(channel.label) if channel else code
 
