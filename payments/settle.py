@@ -365,7 +365,7 @@ def record_doubt(
             [
                 GatewayEvent(
                     gateway=gateway,
-                    digest=digest_of(f"doubt:{said.number}:{said.txn_id}".encode()),
+                    digest=digest_of(f"doubt:{source.kind}:{said.number}".encode()),
                     kind=source.kind,
                     number=said.number[:64],
                     txn_id=said.txn_id[:64],

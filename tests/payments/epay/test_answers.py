@@ -24,8 +24,8 @@ from tests.payments.epay.far_epay import FarEpay
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 NUMBER = "7ZQ2M4XK9B3CN5T8V1W6Y0HJAD"
 PAID = (
-    '{"code": 1, "trade_no": "T1", "out_trade_no": "%s", "money": %%s, "status": %%s}'
-    % NUMBER
+    f'{{"code": 1, "trade_no": "T1", "out_trade_no": "{NUMBER}", '
+    '"money": %s, "status": %s}'
 )
 
 
