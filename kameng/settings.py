@@ -301,6 +301,10 @@ UNIONPAY_SIGN_CERT = env.text("UNIONPAY_SIGN_CERT")
 UNIONPAY_SIGN_PASSWORD = env.text("UNIONPAY_SIGN_PASSWORD")
 UNIONPAY_ROOT_CERT = env.text("UNIONPAY_ROOT_CERT")
 UNIONPAY_MIDDLE_CERT = env.text("UNIONPAY_MIDDLE_CERT")
+EPAY_BASE_URL = _endpoint("EPAY_BASE_URL", "") if env.text("EPAY_BASE_URL") else ""
+EPAY_PID = env.text("EPAY_PID")
+EPAY_KEY = env.text("EPAY_KEY")
+EPAY_PHONE_CREDIT_TYPE = env.text("EPAY_PHONE_CREDIT_TYPE")
 
 SMS_PROVIDER = env.choice("SMS_PROVIDER", ("sandbox", "tencent", "aliyun"), "sandbox")
 SMS_SANDBOX_URL = env.url("SMS_SANDBOX_URL", "http://127.0.0.1:8001/sms/send")
@@ -327,6 +331,7 @@ if PRODUCTION:
         "WECHAT_PAY_MCH_ID",
         "WECHAT_PAY_PUBLIC_KEY_ID",
         "UNIONPAY_MER_ID",
+        "EPAY_PID",
         "TENCENT_SMS_SECRET_ID",
         "TENCENT_SMS_SDK_APP_ID",
         "ALIYUN_SMS_ACCESS_KEY_ID",
@@ -366,6 +371,7 @@ SECURE_CSP = {
         _origin(ALIPAY_GATEWAY_URL),
         _origin(WECHAT_PAY_BASE_URL),
         *_unionpay_origins(UNIONPAY_GATEWAY_URL),
+        *([_origin(EPAY_BASE_URL)] if EPAY_BASE_URL else []),
     ],
     "frame-ancestors": [CSP.NONE],
     "base-uri": [CSP.NONE],

@@ -53,6 +53,8 @@ class Page:
     errors: list[FieldError] = field(default_factory=list)
     channels: list[dict[str, Any]] = field(default_factory=list)
     in_wechat: bool = False
+    has_caps: bool = False
+    """Some way to pay has a limit, so that the chooser depends on the plan."""
 
     @property
     def now(self) -> datetime:
@@ -97,6 +99,13 @@ def remember(request: ShopRequest, typed: Typed) -> None:
     chosen = {"plan": typed.plan, "channel": typed.channel}
     if request.session.get(LAST_CHOICE) != chosen:
         request.session[LAST_CHOICE] = chosen
+
+
+def amount_fen(page: Page) -> int:
+    """What the chosen plan costs now; 0 while nothing is on sale."""
+    plan = page.selected_plan()
+    quantity = max(1, page.typed.quantity)
+    return line_fen(plan.price_at(page.now), quantity, 10_000) if plan else 0
 
 
 def context(page: Page) -> dict[str, Any]:

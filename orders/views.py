@@ -69,7 +69,8 @@ def _with_channels(page: Page) -> Page:
     """The payment chooser for the device that asks."""
     here = device(page.request)
     wanted = page.typed.channel or page.last_choice("channel")
-    chosen = channels.default_channel(here, wanted)
+    amount_fen = choice.amount_fen(page)
+    chosen = channels.default_channel(here, wanted, amount_fen)
     page.in_wechat = here == Device.WECHAT
     page.channels = [
         {
@@ -77,11 +78,12 @@ def _with_channels(page: Page) -> Page:
             "label": str(offer.channel.label),
             "hint": "",
             "available": offer.usable,
-            "reason": "" if offer.usable else _reason(offer.code, here),
+            "reason": "" if offer.usable else _reason(offer, here),
             "selected": offer.code == chosen,
         }
-        for offer in channels.offers(here)
+        for offer in channels.offers(here, amount_fen)
     ]
+    page.has_caps = any(each.cap_fen for each in channels.known().values())
     return page
 
 
@@ -89,22 +91,38 @@ def device(request: ShopRequest) -> Device:
     return channels.device_of(request.headers.get("User-Agent", ""))
 
 
-def _reason(code: str, here: Device) -> str:
-    if code == "alipay" and here == Device.WECHAT:
+def _reason(offer: channels.Offer, here: Device) -> str:
+    if offer.over_cap:
+        return _over_cap(offer.code)
+    if offer.code == "alipay" and here == Device.WECHAT:
         return _("微信里打不开支付宝。点右上角「…」，选「在浏览器打开」")
     return _("这里用不了，请在浏览器打开")
 
 
+def _over_cap(code: str) -> str:
+    return _("单笔最多 {cap}，请换一种付法").format(
+        cap=yuan(channels.cap_of(code) or 0)
+    )
+
+
 @require_GET
 def summary(request: ShopRequest) -> HttpResponse:
-    """The fragment beside the button when another plan is picked."""
+    """The fragment beside the button when another plan is picked.
+
+    Where a way to pay has a limit, the chooser comes along as it is for the new sum.
+    """
     plan = catalogue.current().plan(request.GET.get("plan", ""))
     if plan is None or not (plan.enabled and plan.tier.enabled):
         raise Http404
-    page = Page(request, plan.tier.kind)
-    return render(
+    typed = Typed(plan=plan.slug, channel=request.GET.get("channel", "")[:16])
+    page = _with_channels(Page(request, plan.tier.kind, typed))
+    answer = render(
         request, "members/choice.html#summary", choice.summary_context(page, plan)
     )
+    if page.has_caps:
+        chooser = {"channels": page.channels, "channels_oob": True, "errors": []}
+        answer.write(render(request, "members/choice.html#channels", chooser).content)
+    return answer
 
 
 def _typed(request: ShopRequest) -> Typed:
@@ -228,6 +246,9 @@ def _shape(page: Page) -> FieldError | None:
     here = device(page.request)
     if channels.product_for(typed.channel, here) is None:
         return FieldError("channel", _("请选一种付款方式"))
+    cap_fen = channels.cap_of(typed.channel)
+    if cap_fen is not None and choice.amount_fen(page) > cap_fen:
+        return FieldError("channel", _over_cap(typed.channel))
     return None
 
 
@@ -309,7 +330,7 @@ def way_for(request: ShopRequest, channel: str, product: str = "") -> Way | None
     if chosen is None:
         return None
     return Way(
-        gateway=channels.CHANNELS[channel].gateway,
+        gateway=channels.known()[channel].gateway,
         channel=channel,
         product=chosen,
         payer_ip=addresses.client_of(request).ip,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,10 +19,20 @@ from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
-from kameng.lookups import ClosedFilter, LookupAdmin, chip, linked
+from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
 from payments import cases
-from payments.models import Attempt, AttemptState, GatewayEvent, Refund, RefundState
+from payments.channels import CHANNELS
+from payments.gateways.contract import Product
+from payments.gateways.epay.gateway import TYPE as EPAY_TYPE
+from payments.models import (
+    Attempt,
+    AttemptState,
+    EpayChannel,
+    GatewayEvent,
+    Refund,
+    RefundState,
+)
 from payments.order_story import channel_label, gateway_label
 
 ATTEMPT_LOOKS = {
@@ -219,3 +232,69 @@ class GatewayEventAdmin(Reporting, LookupAdmin):
     def message(self, event: GatewayEvent) -> SafeString:
         text = json.dumps(event.content, ensure_ascii=False, indent=2)
         return format_html("<pre>{}</pre>", mask(text))
+
+
+class EpayChannelForm(forms.ModelForm):
+    def clean_code(self) -> str:
+        """A code stands in orders for ever, so it is fixed once it was saved."""
+        code = str(self.cleaned_data["code"])
+        if self.instance.pk and code != self.initial["code"]:
+            raise ValidationError(_("代号用过以后不能改，请新建一个渠道。"))
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,15}", code) or code in CHANNELS:
+            raise ValidationError(_("用小写字母开头，不能和自带的付款方式同名。"))
+        return code
+
+    def clean_epay_type(self) -> str:
+        kind = str(self.cleaned_data["epay_type"])
+        # The names of our own products mean an address that nobody is asked for.
+        if kind and (not EPAY_TYPE.fullmatch(kind) or kind in set(Product)):
+            raise ValidationError(
+                _("只能有字母、数字、- 和 _，而且不能和内部名称相同。")
+            )
+        return kind
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        phone_credit = cleaned.get("code") == EpayChannel.PHONE_CREDIT
+        if "epay_type" in cleaned and phone_credit == bool(cleaned["epay_type"]):
+            self.add_error(
+                "epay_type",
+                _("话费的 type 由服务器设置决定，这里要留空。")
+                if phone_credit
+                else _("请填对方平台给的 type。"),
+            )
+        if cleaned.get("cap_fen") == 0:
+            self.add_error("cap_fen", _("上限要大于 0；不开放就取消勾选「开放」。"))
+        return cleaned
+
+
+@admin.register(EpayChannel)
+class EpayChannelAdmin(ConsoleAdmin):
+    """Channels that somebody else settles; Django's log keeps who changed what."""
+
+    form = EpayChannelForm
+    list_display = ("label", "code", "epay_type", "cap", "third_party", "enabled")
+    fields = (
+        "code",
+        "label",
+        "label_en",
+        "epay_type",
+        "cap_fen",
+        "confirm_above_fen",
+        "position",
+        "enabled",
+    )
+
+    @admin.display(description=gettext_lazy("单笔上限"))
+    def cap(self, channel: EpayChannel) -> str:
+        return "–" if channel.cap_fen is None else yuan(channel.cap_fen)
+
+    @admin.display(description=gettext_lazy("结算"))
+    def third_party(self, channel: EpayChannel) -> SafeString:
+        return chip(_("第三方"), "warn", "!")
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """Switched off, never deleted: old orders name it."""
+        return False

@@ -41,12 +41,11 @@ from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
 from payments import decisions
+from payments.cases import open_events
 from payments.models import (
     LIVE_STATES,
     Attempt,
     AttemptState,
-    EventOutcome,
-    GatewayEvent,
     Refund,
     RefundReason,
     RefundState,
@@ -325,16 +324,7 @@ def _unallocated(now: datetime) -> Broken:
 
 @check("12", "money that fits no attempt was seen to by a person")
 def _open_cases(now: datetime) -> Broken:
-    outcomes = (
-        EventOutcome.ORPHAN,
-        EventOutcome.OVERPAID,
-        EventOutcome.CLASH,
-        EventOutcome.ALIEN,
-        EventOutcome.EXTERNAL,
-    )
-    return GatewayEvent.objects.filter(
-        outcome__in=outcomes, resolved_at__isnull=True
-    ).values_list("pk", flat=True)
+    return open_events().values_list("pk", flat=True)
 
 
 def _with_refunds() -> QuerySet[Any, Any]:

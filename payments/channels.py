@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from payments import gateways
+from payments import epay_channels, gateways
 from payments.gateways.contract import Product
+from payments.models import EpayChannel
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -41,11 +43,15 @@ class Channel:
 
     code: str
     gateway: str
-    label: StrPromise
-    app: StrPromise
+    label: StrPromise | str
+    app: StrPromise | str
     """The wallet's short name, for buttons."""
     products: dict[Device, tuple[str, ...]]
     """What serves on a device, the first by default; empty: not usable there."""
+    cashier: StrPromise | str = ""
+    """What opens instead of the wallet, where that is a page of somebody else."""
+    cap_fen: int | None = None
+    """The largest order that it can pay."""
 
 
 CHANNELS = {
@@ -93,30 +99,71 @@ CHANNELS = {
 }
 
 
+def known() -> dict[str, Channel]:
+    """The built-in channels, then those that the epay operator carries for us."""
+    epay = [_of_epay(row, kind) for row, kind in epay_channels.offered()]
+    return CHANNELS | {channel.code: channel for channel in epay}
+
+
+def _of_epay(row: EpayChannel, kind: str) -> Channel:
+    name = _epay_label(row)
+    return Channel(
+        row.code,
+        "epay",
+        name,
+        name,
+        dict.fromkeys(Device, (kind,)),
+        cashier=_("收银台"),
+        cap_fen=row.cap_fen,
+    )
+
+
+def _epay_label(row: EpayChannel) -> StrPromise | str:
+    in_english = row.label_en if get_language() == "en" else ""
+    return in_english or row.label or _("话费")
+
+
+def label_of(code: str) -> str:
+    """What a channel is called, also one that is offered no more."""
+    channel = CHANNELS.get(code)
+    if channel is not None:
+        return str(channel.label)
+    row = epay_channels.find(code)
+    if row is None and code == EpayChannel.PHONE_CREDIT:
+        row = EpayChannel(code=code)
+    return str(_epay_label(row)) if row else code
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A channel as one device meets it."""
+    """A channel as one device and one sum meet it."""
 
     channel: Channel
     usable: bool
+    over_cap: bool = False
 
     @property
     def code(self) -> str:
         return self.channel.code
 
 
-def offers(device: Device) -> list[Offer]:
-    """The configured channels, those that the device cannot use marked as such."""
-    return [
-        Offer(channel, bool(channel.products[device]))
-        for channel in CHANNELS.values()
-        if gateways.get(channel.gateway) is not None
-    ]
+def offers(device: Device, amount_fen: int = 0) -> list[Offer]:
+    """The configured channels; those that cannot serve this device or pay this sum are
+    marked as such."""
+    found = []
+    for channel in known().values():
+        if gateways.get(channel.gateway) is not None:
+            over = channel.cap_fen is not None and amount_fen > channel.cap_fen
+            usable = bool(channel.products[device]) and not over
+            found.append(Offer(channel, usable, over))
+    return found
 
 
-def default_channel(device: Device, last_used: str | None) -> str | None:
+def default_channel(
+    device: Device, last_used: str | None, amount_fen: int = 0
+) -> str | None:
     """The last used one if it serves here, else the first that does."""
-    usable = [offer.code for offer in offers(device) if offer.usable]
+    usable = [offer.code for offer in offers(device, amount_fen) if offer.usable]
     if last_used in usable:
         return last_used
     return usable[0] if usable else None
@@ -124,8 +171,14 @@ def default_channel(device: Device, last_used: str | None) -> str | None:
 
 def product_for(code: str, device: Device, wanted: str = "") -> str | None:
     """The product to open; None when the channel is off or cannot serve here."""
-    channel = CHANNELS.get(code)
+    channel = known().get(code)
     if channel is None or gateways.get(channel.gateway) is None:
         return None
     usable = channel.products[device]
     return next((p for p in usable if p == wanted), usable[0] if usable else None)
+
+
+def cap_of(code: str) -> int | None:
+    """The largest sum that this channel can pay, where it has a limit."""
+    channel = known().get(code)
+    return channel.cap_fen if channel else None

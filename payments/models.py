@@ -202,6 +202,7 @@ class EventOutcome(models.TextChoices):
     CLASH = "clash", _("交易号重复")
     REFUND = "refund", _("退款结果")
     EXTERNAL = "external", _("网关侧退款")
+    DOUBTED = "doubted", _("通知与查单不符")
 
 
 class GatewayEvent(models.Model):
@@ -252,3 +253,68 @@ class GatewayEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gateway} {self.kind} {self.outcome}"
+
+
+EPAY_CONFIRM_ABOVE_FEN = 50_000
+"""What an epay notice may grant unconfirmed while the gateway's query is silent."""
+
+
+class EpayChannel(models.Model):
+    """One way to pay that the epay aggregator carries, kept by operators.
+
+    ``phone_credit`` is always offered where ``EPAY_PHONE_CREDIT_TYPE`` is set; a row of
+    that code only holds its cap and its order to be confirmed, its type is the setting.
+    Every other row is a channel of its own.
+    """
+
+    PHONE_CREDIT = "phone_credit"
+
+    code = models.SlugField(
+        _("代号"),
+        max_length=16,
+        unique=True,
+        help_text=_("小写字母、数字和下划线，用过以后不要再改"),
+    )
+    label = models.CharField(_("名称"), max_length=20)
+    label_en = models.CharField(_("英文名称"), max_length=40, blank=True)
+    epay_type = models.CharField(
+        _("易支付 type"),
+        max_length=16,
+        blank=True,
+        help_text=_("对方平台给的代码，例如 qqpay；话费由服务器设置决定，这里留空"),
+    )
+    cap_fen = models.PositiveIntegerField(
+        _("单笔上限（分）"), null=True, blank=True, help_text=_("空着就是没有上限")
+    )
+    confirm_above_fen = models.PositiveIntegerField(
+        _("必须查单确认（分）"),
+        default=EPAY_CONFIRM_ABOVE_FEN,
+        help_text=_(
+            "到账通知总是先查单再开通。查不到结果时，超过这个金额就等查到再开通；0 是一律等"
+        ),
+    )
+    position = models.PositiveSmallIntegerField(_("顺序"), default=0)
+    enabled = models.BooleanField(_("开放"), default=True)
+
+    class Meta:
+        verbose_name = _("第三方渠道（易支付）")
+        verbose_name_plural = _("第三方渠道（易支付）")
+        ordering = ["position", "id"]
+        constraints = [
+            models.CheckConstraint(
+                name="epay_channel_has_type",
+                condition=Q(code="phone_credit", epay_type="")
+                | (~Q(code="phone_credit") & ~Q(epay_type="")),
+            ),
+            models.CheckConstraint(
+                name="epay_channel_is_no_other",
+                condition=~Q(code__in=["wechat", "alipay", "unionpay"]),
+            ),
+            models.CheckConstraint(
+                name="epay_channel_cap_positive",
+                condition=Q(cap_fen__isnull=True) | Q(cap_fen__gt=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label

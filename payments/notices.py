@@ -10,6 +10,7 @@ import logging
 from datetime import datetime
 
 from kameng import counters
+from payments import confirmation
 from payments.gateways.contract import (
     Gateway,
     Notice,
@@ -54,6 +55,8 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
             return gateway.not_received("payment unknown")
         outcome = apply_refund(gateway.code, notice.refund, digest=digest, now=now)
     elif notice.trade is not None:
+        if notice.confirm and not confirmation.confirm(gateway, notice.trade, now=now):
+            return gateway.not_received("not confirmed")
         outcome = _take_trade(gateway, notice.trade, digest=digest, now=now)
     if outcome in UNANSWERED:
         return gateway.not_received("needs a person")

@@ -21,6 +21,7 @@ from members.models import Entitlement
 from notifications import kinds
 from notifications.models import Notification
 from orders.models import Order, OrderEvent, Risk
+from payments import channels
 from payments.channels import CHANNELS
 from payments.models import Attempt, GatewayEvent, Refund
 
@@ -139,11 +140,12 @@ def story_of(records: Records) -> list[Entry]:
 
 
 def channel_label(attempt: Attempt) -> str:
-    channel = CHANNELS.get(attempt.channel)
-    return str(channel.label) if channel else attempt.channel
+    return channels.label_of(attempt.channel)
 
 
 def gateway_label(code: str) -> str:
+    if code == "epay":  # carries several channels, none of which is its name
+        return _("易支付")
     channel = next((each for each in CHANNELS.values() if each.gateway == code), None)
     return str(channel.label) if channel else code
 

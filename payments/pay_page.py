@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.urls import reverse
 from django.utils.translation import get_language
@@ -20,10 +20,13 @@ from members.models import Segment
 from orders.models import Fulfil, Order, Status
 from payments import channels
 from payments.attempts import handover_of, is_locked_for_check
-from payments.channels import CHANNELS, Device
+from payments.channels import Channel, Device
 from payments.gateways.contract import HandoverKind
 from payments.models import Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 SLOW = timedelta(seconds=60)
 
@@ -241,14 +244,23 @@ def title(order: Order) -> str:
 
 
 def attempt_facts(attempt: Attempt) -> dict[str, Any]:
-    channel = CHANNELS.get(attempt.channel)
-    label = str(channel.label) if channel else attempt.channel
+    channel = channels.known().get(attempt.channel)
+    label = channels.label_of(attempt.channel)
     return {
         "no": attempt.out_trade_no,
         "code": attempt.channel,
         "label": label,
-        "app": str(channel.app) if channel else label,
+        "app": str(_opens(channel, attempt) or label),
     }
+
+
+def _opens(channel: Channel | None, attempt: Attempt) -> StrPromise | str:
+    """What the shopper is asked to open: the wallet, or somebody else's cashier."""
+    if channel is None:
+        return ""
+    handover = handover_of(attempt)
+    leads_away = handover is not None and handover.kind == HandoverKind.REDIRECT
+    return channel.cashier if leads_away and channel.cashier else channel.app
 
 
 def retry_channels(story: Story, here: Device) -> list[dict[str, Any]]:
@@ -263,7 +275,7 @@ def retry_channels(story: Story, here: Device) -> list[dict[str, Any]]:
             "app": str(offer.channel.app),
             "current": offer.code == current,
         }
-        for offer in channels.offers(here)
+        for offer in channels.offers(here, story.order.amount_fen)
         if offer.usable
     ]
 

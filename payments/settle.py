@@ -352,6 +352,41 @@ def _record_clash(
     return _record(gateway, trade, attempt, EventOutcome.CLASH, source, now=now)
 
 
+def record_doubt(
+    gateway: str, said: Trade, found: Trade, *, source: Source, now: datetime
+) -> None:
+    """Keep a success that the gateway's own query denies (security 40), for a person.
+
+    Nothing else moves: if the query was merely behind, the next notice or poll settles.
+    """
+    log.error("gateway=%s a success that its query denies", gateway)
+    with transaction.atomic(durable=True):
+        attempt = Attempt.objects.filter(
+            gateway=gateway, out_trade_no=said.number
+        ).first()
+        GatewayEvent.objects.bulk_create(
+            [
+                GatewayEvent(
+                    gateway=gateway,
+                    digest=digest_of(f"doubt:{source.kind}:{said.number}".encode()),
+                    kind=source.kind,
+                    number=said.number[:64],
+                    txn_id=said.txn_id[:64],
+                    amount_fen=said.amount_fen if is_plain(said) else None,
+                    currency=said.currency[:3],
+                    content={
+                        "state": said.raw_state[:40],
+                        "found": found.raw_state[:40],
+                    },
+                    attempt=attempt,
+                    outcome=EventOutcome.DOUBTED,
+                    created_at=now,
+                )
+            ],
+            ignore_conflicts=True,
+        )
+
+
 def record_alien(gateway: str, number: str, *, digest: str, now: datetime) -> None:
     """Keep a genuine message that is not for this merchant (B13); nothing else moves."""
     log.error("gateway=%s notice for another merchant", gateway)

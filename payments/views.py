@@ -19,7 +19,7 @@ from orders import numbers
 from orders.closing import Closing
 from orders.models import Order
 from orders.views import way_for
-from payments import attempts, gateways, notices, pay_page, polling
+from payments import attempts, channels, gateways, notices, pay_page, polling
 from payments.gateways.contract import NoticeRequest
 from payments.models import Attempt
 
@@ -137,7 +137,8 @@ def pay_again(request: ShopRequest, no: str) -> HttpResponse:
     order = own_order(request, no)
     channel = request.POST.get("channel", "")[:16]
     way = way_for(request, channel, request.POST.get("product", "")[:16])
-    if way is None:
+    cap_fen = channels.cap_of(channel)
+    if way is None or (cap_fen is not None and order.amount_fen > cap_fen):
         return _refused(request, order)
     try:
         attempts.pay(order.pk, way, now=request.now)
@@ -230,7 +231,8 @@ def come_back(request: ShopRequest, gateway: str) -> HttpResponse:
     """
     if request.method == "POST":
         return SeeOther(request.get_full_path())
-    token = request.GET.get("token", "")[:64]
+    # Some epay gateways append their fields by a second "?", whatever stands before it.
+    token = request.GET.get("token", "")[:64].partition("?")[0]
     order = order_by_token(token)
     open_ones = Attempt.objects.filter(
         order=order, gateway=gateway, next_query_at__isnull=False

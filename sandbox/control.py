@@ -51,6 +51,7 @@ def urls() -> list[URLPattern]:
         re_path(r"^_control/faults/?$", faults),
         re_path(r"^_control/clock/?$", clock),
         re_path(r"^_control/wechat/?$", wechat),
+        re_path(r"^_control/epay/?$", epay),
         re_path(r"^_control/reset/?$", reset),
         re_path(r"^_control/health/?$", health),
     ]
@@ -354,6 +355,17 @@ def wechat(request: HttpRequest, body: Json) -> object:
                 raise Mistaken("signs_with is public_key or certificate")
             world().wechat_signs_with = str(body["signs_with"])
         return {"signs_with": world().wechat_signs_with}
+
+
+@spoken("GET", "POST")
+def epay(request: HttpRequest, body: Json) -> object:
+    """How notices travel: by ``GET``, as most aggregators send them, or by ``POST``."""
+    with world().lock:
+        if "notifies_by" in body:
+            if body["notifies_by"] not in ("GET", "POST"):
+                raise Mistaken("notifies_by is GET or POST")
+            world().epay_notifies_by = str(body["notifies_by"])
+        return {"notifies_by": world().epay_notifies_by}
 
 
 @spoken("POST")

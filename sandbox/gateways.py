@@ -7,7 +7,7 @@ from typing import Protocol
 
 from django.urls import URLPattern
 
-from sandbox import alipay, unionpay, wechat
+from sandbox import alipay, epay, unionpay, wechat
 from sandbox.notices import Letter
 from sandbox.trades import Payment, Refund, RefundStatus, Trade
 
@@ -57,4 +57,5 @@ GATEWAYS: dict[str, Gateway] = {
     alipay.NAME: alipay,
     wechat.NAME: wechat,
     unionpay.NAME: unionpay,
+    epay.NAME: epay,
 }

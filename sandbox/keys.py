@@ -6,8 +6,8 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Set
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,8 @@ ALIPAY_SELLER_ID = "SANDBOX2088000000000001"
 WECHAT_APP_ID = "SANDBOXwx00000000000001"
 WECHAT_MCH_ID = "SANDBOX1900000001"
 WECHAT_PUBLIC_KEY_ID = "PUB_KEY_ID_SANDBOX0000000000000001"
+EPAY_PID = "SANDBOX1101"
+EPAY_PHONE_CREDIT_TYPE = "huafei"
 SMS_SIGN_NAME = "卡盟"
 TENCENT_SDK_APP_ID = "SANDBOX1400000001"
 
@@ -41,6 +43,7 @@ class Keys:
     wechat_platform_certificate: str
     wechat_platform_serial: str
     wechat_api_v3_key: str
+    epay_key: str
     tencent_secret_id: str
     tencent_secret_key: str
     aliyun_access_key_id: str
@@ -49,21 +52,22 @@ class Keys:
 
 def load(directory: Path) -> Keys:
     """Read the keys of ``directory``, making them first where there are none."""
-    return Keys(**kept(directory / "keys.json", lambda: asdict(_make())))
+    names = {field.name for field in fields(Keys)}
+    return Keys(**kept(directory / "keys.json", names, lambda: asdict(_make())))
 
 
-def kept(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+def kept(
+    path: Path, names: Set[str], make: Callable[[], dict[str, str]]
+) -> dict[str, str]:
     """What ``make`` made once for ever, in a file that only its owner can read.
 
     Two processes that start together end with the same keys: the first to link its
-    file into place wins.
+    file into place wins. Keys that an older version did not know are added.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}.draft")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(make(), file, indent=1)
+        _write(draft, make())
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -71,7 +75,16 @@ def kept(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         finally:
             draft.unlink()
     found: dict[str, str] = json.loads(path.read_text())
+    if names - found.keys():
+        found = make() | found
+        _write(path, found)
     return found
+
+
+def _write(path: Path, content: dict[str, str]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=1)
 
 
 def environment(directory: Path, base_url: str) -> dict[str, str]:
@@ -97,6 +110,10 @@ def environment(directory: Path, base_url: str) -> dict[str, str]:
         "WECHAT_PAY_PUBLIC_KEY_ID": WECHAT_PUBLIC_KEY_ID,
         "WECHAT_PAY_PUBLIC_KEY": _public_line(keys.wechat_gateway),
         "WECHAT_PAY_PLATFORM_CERTS": keys.wechat_platform_certificate,
+        "EPAY_BASE_URL": base_url,
+        "EPAY_PID": EPAY_PID,
+        "EPAY_KEY": keys.epay_key,
+        "EPAY_PHONE_CREDIT_TYPE": EPAY_PHONE_CREDIT_TYPE,
         "SMS_PROVIDER": "sandbox",
         "SMS_SANDBOX_URL": f"{base_url}/sms/send/",
         "TENCENT_SMS_ENDPOINT": base_url,
@@ -136,6 +153,7 @@ def _make() -> Keys:
         ).decode(),
         wechat_platform_serial=f"{certificate.serial_number:040X}",
         wechat_api_v3_key=secrets.token_hex(16),
+        epay_key=secrets.token_hex(16),
         tencent_secret_id="SANDBOX" + secrets.token_hex(12),
         tencent_secret_key=secrets.token_hex(16),
         aliyun_access_key_id="SANDBOX" + secrets.token_hex(8),

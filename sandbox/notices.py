@@ -23,10 +23,11 @@ GAPS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One POST, signed for the moment it is sent at."""
+    """One POST, or a GET of ``query``, signed for the moment it is sent at."""
 
     headers: dict[str, str]
     body: bytes
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Postman:
 
 
 def _send(url: str, outgoing: Outgoing) -> tuple[int, bytes]:
-    """POST without following redirects, as the gateways do."""
+    """POST or GET without following redirects, as the gateways do."""
     parts = urlsplit(url)
     kind = (
         http.client.HTTPSConnection
@@ -158,10 +159,13 @@ def _send(url: str, outgoing: Outgoing) -> tuple[int, bytes]:
     path = parts.path or "/"
     if parts.query:
         path += f"?{parts.query}"
+    method = "POST"
+    if outgoing.query:
+        method, path = "GET", f"{path}{'&' if parts.query else '?'}{outgoing.query}"
     try:
         connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
         try:
-            connection.request("POST", path, outgoing.body, outgoing.headers)
+            connection.request(method, path, outgoing.body or None, outgoing.headers)
             response = connection.getresponse()
             return response.status, response.read(65536)
         finally:

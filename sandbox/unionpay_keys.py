@@ -6,7 +6,7 @@ Root and middle sign in this moment and are forgotten: nobody can add to the cha
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -45,7 +45,8 @@ class Keys:
 
 def load(directory: Path) -> Keys:
     """Read the keys of ``directory``, making them first where there are none."""
-    return Keys(**kept(directory / "unionpay.json", lambda: asdict(_make())))
+    names = {field.name for field in fields(Keys)}
+    return Keys(**kept(directory / "unionpay.json", names, lambda: asdict(_make())))
 
 
 def environment(directory: Path, base_url: str) -> dict[str, str]:

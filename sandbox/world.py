@@ -62,6 +62,7 @@ class World:
         self.refund_plans: dict[str, RefundPlan] = {}
         self.clock_offset = timedelta()
         self.wechat_signs_with = "public_key"
+        self.epay_notifies_by = "GET"
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_offset
@@ -88,6 +89,7 @@ class World:
             self.refund_plans.clear()
             self.clock_offset = timedelta()
             self.wechat_signs_with = "public_key"
+            self.epay_notifies_by = "GET"
 
 
 @cache

@@ -13,6 +13,7 @@ from members import catalogue, rules
 from members.management.commands.demo import fill
 from members.models import Member, Plan
 from notifications import outbox
+from payments import epay_channels
 from tests.sandbox.merchant import NoticeServer
 from tests.sandbox_process import Sandbox, running_sandbox
 from tests.shopping import Till, gateways_of
@@ -35,9 +36,11 @@ def fresh_caches() -> Iterator[None]:
     """What the process keeps for seconds must not leak between tests."""
     catalogue.forget()
     rules.forget()
+    epay_channels.forget()
     yield
     catalogue.forget()
     rules.forget()
+    epay_channels.forget()
 
 
 @pytest.fixture

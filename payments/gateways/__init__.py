@@ -20,6 +20,7 @@ GATEWAYS = {
     "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
     "wechat": "payments.gateways.wechat.gateway.WechatGateway",
     "unionpay": "payments.gateways.unionpay.gateway.UnionPayGateway",
+    "epay": "payments.gateways.epay.gateway.EpayGateway",
 }
 
 

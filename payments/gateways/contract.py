@@ -200,6 +200,8 @@ class Notice:
     trade    what it says about a payment, if it does
     refund   what it says about a refund, if it does (both may be present)
     event_id the gateway's own id of the notice, "" where it has none
+    confirm  the signature alone is weak (a key that both sides hold): a success is
+             booked only as the gateway's own query confirms it
     """
 
     number: str
@@ -208,6 +210,7 @@ class Notice:
     trade: Trade | None = None
     refund: RefundResult | None = None
     event_id: str = ""
+    confirm: bool = False
 
 
 class NoticeRefused(Exception):

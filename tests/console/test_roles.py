@@ -18,7 +18,7 @@ from django.utils import timezone
 from members import staff_roles
 from members.models import Benefit, Entitlement, Member, Pause, ShopRules, Tier
 from notifications.models import Outbox
-from payments.models import Attempt, Refund
+from payments.models import Attempt, EpayChannel, Refund
 from tests.console.conftest import pay, signed_in, staff
 
 pytestmark = pytest.mark.django_db
@@ -38,12 +38,13 @@ VIEW = {  # who may look
     "benefit": "o",
     "pricechange": "o",
     "shoprules": "o",
+    "epaychannel": "o",
     "outbox": "o",
     "logentry": "o",
 }
 """``s`` for support, ``o`` for operators; superusers may look at everything."""
-ADD = {"tier", "plan", "benefit"}
-CHANGE_ = {"tier", "plan", "benefit", "shoprules"}
+ADD = {"tier", "plan", "benefit", "epaychannel"}
+CHANGE_ = {"tier", "plan", "benefit", "shoprules", "epaychannel"}
 DELETE = {"tier", "plan"}
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
@@ -143,6 +144,7 @@ def rows(
         Benefit.objects.all()[0],
         unsold.price_changes.create(field="discount_bp", old="", new="9900"),
         ShopRules.objects.get(),
+        EpayChannel.objects.get(code="phone_credit"),
         Outbox.objects.create(key="k", kind="sms", due_at=now),
         LogEntry.objects.create(user=superuser, object_repr="x", action_flag=CHANGE),
     ]

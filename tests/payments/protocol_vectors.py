@@ -79,6 +79,15 @@ def unionpay_settings(config: dict[str, str]) -> dict[str, str]:
     }
 
 
+def epay_settings(config: dict[str, str]) -> dict[str, str]:
+    return {
+        "EPAY_BASE_URL": "https://epay.test",
+        "EPAY_PID": config["pid"],
+        "EPAY_KEY": config["key"],
+        "EPAY_PHONE_CREDIT_TYPE": "",
+    }
+
+
 def content_type(request: dict[str, Any]) -> str:
     headers = {
         name.lower(): value for name, value in request.get("headers", {}).items()

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from payments import channels, gateways
 from payments.channels import Device
 from payments.gateways import beijing, keys, yuan
+from tests.payments.epay.far_epay import FarEpay
 from tests.payments.far_side import (
     FarAlipay,
     FarWechat,
@@ -48,6 +49,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(UTC)
 BOTH = FarAlipay.settings() | FarWechat.settings() | FarUnionPay.settings()
 NONE = dict.fromkeys(BOTH, "")
+EPAY = FarEpay.settings("https://pay.test")
 
 # --- The registry --------------------------------------------------------------------
 
@@ -661,6 +663,11 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
         "WECHAT_PAY_API_V3_KEY",
         WECHAT | {"WECHAT_PAY_API_V3_KEY": "x" * 32},
     ),
+    "epay over http": ("EPAY_BASE_URL", EPAY | {"EPAY_BASE_URL": "http://pay.test"}),
+    "the sandbox's epay merchant": ("EPAY_PID", EPAY | {"EPAY_PID": "SANDBOX1101"}),
+    "half of epay": ("EPAY_BASE_URL", {"EPAY_PID": "1101"}),
+    "no epay key": ("EPAY_KEY", EPAY | {"EPAY_KEY": ""}),
+    "a sample of an epay key": ("EPAY_KEY", EPAY | {"EPAY_KEY": "canary" * 6}),
     "a file that is not there": (
         "SECRET_KEY_FILE",
         {"SECRET_KEY": "", "SECRET_KEY_FILE": "/nowhere/secret"},
@@ -676,7 +683,8 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
 }
 STARTED: dict[str, dict[str, str]] = {
     "nothing but the shop": {},
-    "all gateways": ALIPAY | WECHAT | UNIONPAY,
+    "all but epay": ALIPAY | WECHAT | UNIONPAY,
+    "epay": EPAY,
     "WeChat with its public key alone": WECHAT | {"WECHAT_PAY_PLATFORM_CERTS": ""},
     "WeChat with its certificates alone": WECHAT
     | {"WECHAT_PAY_PUBLIC_KEY_ID": "", "WECHAT_PAY_PUBLIC_KEY": ""},

@@ -25,6 +25,7 @@ from orders.models import Order, Status
 from payments import gateways
 from payments.gateways import beijing
 from payments.gateways.alipay.gateway import AlipayGateway
+from payments.gateways.epay.gateway import EpayGateway
 from payments.gateways.unionpay.gateway import UnionPayGateway
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
@@ -35,7 +36,12 @@ from tests.payments import protocol_vectors
 from tests.payments.protocol_vectors import Case, Vectors
 from tests.shopping import NOTICE, client_token, fresh, new_member, said
 
-FILES = {"alipay": "alipay", "wechatpay": "wechat", "unionpay": "unionpay"}
+FILES = {
+    "alipay": "alipay",
+    "wechatpay": "wechat",
+    "unionpay": "unionpay",
+    "epay": "epay",
+}
 """File name, which is also the id in ``-k``, and our gateway."""
 VECTORS = {name: protocol_vectors.load(name) for name in FILES}
 CASES = [
@@ -66,6 +72,7 @@ def configured(asked: list[httpx.Request]) -> Iterator[dict[str, Any]]:
         ("alipay", AlipayGateway, protocol_vectors.alipay_settings),
         ("wechatpay", WechatGateway, protocol_vectors.wechat_settings),
         ("unionpay", UnionPayGateway, protocol_vectors.unionpay_settings),
+        ("epay", EpayGateway, protocol_vectors.epay_settings),
     ):
         if VECTORS[name]["config"]:
             with override_settings(**values(VECTORS[name]["config"])):
@@ -217,9 +224,9 @@ def assert_effect(effect: str, attempt: Attempt | None, before: dict[str, Any]) 
 
 def attempt_in(name: str, case: Case) -> Attempt | None:
     """The attempt that the notice is about, whatever its signature."""
-    plain = case.get("plaintext") or dict(
-        httpx.QueryParams(case["request"].get("body", ""))
-    )
+    request = case["request"]
+    form = request.get("body") or request.get("query", "")
+    plain = case.get("plaintext") or dict(httpx.QueryParams(form))
     number = plain.get("out_trade_no") or plain.get("orderId", "")
     found = Attempt.objects.filter(gateway=FILES[name], out_trade_no=number)
     return found.select_related("order__member").first()

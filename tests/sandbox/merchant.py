@@ -212,6 +212,8 @@ class Received:
     headers: dict[str, str]
     body: bytes
     at: datetime
+    method: str = "POST"
+    query: str = ""
 
 
 @dataclass
@@ -234,11 +236,18 @@ class NoticeServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = dict(self.headers.items())
-                now = datetime.now(UTC)
-                if not owner.only or self.path == owner.only:
-                    owner.received.append(Received(self.path, headers, body, now))
+                self.take(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def do_GET(self) -> None:
+                self.take(b"")
+
+            def take(self, body: bytes) -> None:
+                path, _, query = self.path.partition("?")
+                if not owner.only or path == owner.only:
+                    headers, now = dict(self.headers.items()), datetime.now(UTC)
+                    owner.received.append(
+                        Received(path, headers, body, now, self.command, query)
+                    )
                 status, answer = (
                     owner.replies.popleft() if owner.replies else owner.reply
                 )

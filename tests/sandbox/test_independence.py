@@ -79,3 +79,19 @@ def test_requests_recorded_from_the_vendors_sdks_verify(
             "tencent": "UnauthorizedOperation.SdkAppIdIsDisabled",
         }
         assert expected[provider] in answer
+
+
+def test_keys_of_an_older_version_are_kept_and_the_missing_ones_made(
+    keys_made: Path, tmp_path: Path
+) -> None:
+    """A demo shop that was updated starts as before."""
+    older = json.loads(keys_made.read_text())
+    del older["epay_key"]
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(older))
+    path.chmod(0o600)
+    for _ in range(2):
+        with running_sandbox(tmp_path):
+            now = json.loads(path.read_text())
+        assert {name: now[name] for name in older} == older
+        assert len(now["epay_key"]) == 32
