@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
@@ -43,6 +45,9 @@ def test_a_guest_becomes_a_member(
     expect(active).to_be_attached()
     welcome = buyer.page.get_by_text("恭喜您成为临时会员，专属折扣已开启")
     expect(welcome).to_be_visible()
+    lit = re.compile("header__link--member")  # S17, on the very next paint
+    expect(buyer.page.locator("#member-link")).to_have_class(lit)
+    expect(buyer.page.locator("#badge")).to_contain_text("临时会员")
     shots(buyer.page, f"success-{phone}-{script}")
     assert buyer.taps <= (4 if script else 5)
     assert buyer.typed <= 11
