@@ -25,6 +25,8 @@ LOOK = (
     "payments.attempt",
     "payments.refund",
     "payments.gatewayevent",
+    "payments.billdifference",
+    "payments.billday",
     "members.member",
     "members.entitlement",
     "members.segment",
@@ -46,7 +48,12 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "admin.logentry",
         ),
         "add": (*CATALOGUE, "members.benefit", "members.shoprules"),
-        "change": (*CATALOGUE, "members.benefit", "members.shoprules"),
+        "change": (
+            *CATALOGUE,
+            "members.benefit",
+            "members.shoprules",
+            "payments.billdifference",  # closing a case, the one thing its page offers
+        ),
         "delete": CATALOGUE,
     },
 }

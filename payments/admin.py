@@ -18,9 +18,11 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
-from payments import cases
+from payments import cases, difference_admin
 from payments.models import Attempt, AttemptState, GatewayEvent, Refund, RefundState
 from payments.order_story import channel_label, gateway_label
+
+__all__ = ["difference_admin"]  # it registers pages of its own
 
 ATTEMPT_LOOKS = {
     AttemptState.PAID: ("ok", "✓"),

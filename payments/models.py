@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from members.models import Entitlement
 from orders.models import Order
+from payments.bill_models import BillDay, BillDifference
+
+__all__ = ["BillDay", "BillDifference"]  # tables of this app in a file of their own
 
 
 class AttemptState(models.TextChoices):
@@ -29,6 +32,8 @@ class Attempt(models.Model):
     """One try to pay an order at one gateway, under a number of our own.
 
     ``handover`` is how the browser reaches the wallet (see ``payments.attempts``).
+    ``confirm_at`` is when to ask whether a notice of success was true (see
+    ``payments.confirmation``), ``billed_on`` the day whose bill lists the payment.
     """
 
     order = models.ForeignKey(
@@ -53,6 +58,8 @@ class Attempt(models.Model):
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)
     queried_at = models.DateTimeField(null=True)
+    confirm_at = models.DateTimeField(null=True)
+    billed_on = models.DateField(null=True)
     handover = models.JSONField(null=True)
     payer_ip = models.GenericIPAddressField(null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)
@@ -95,7 +102,12 @@ class Attempt(models.Model):
                 fields=["next_query_at"],
                 name="attempt_due_query",
                 condition=Q(next_query_at__isnull=False),
-            )
+            ),
+            models.Index(
+                fields=["confirm_at"],
+                name="attempt_due_confirm",
+                condition=Q(confirm_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -145,6 +157,7 @@ class Refund(models.Model):
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("完成时间"), null=True)
+    billed_on = models.DateField(null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)
 
     class Meta:

@@ -51,6 +51,14 @@ def next_query_at(attempt: Attempt, *, now: datetime) -> datetime | None:
 
 
 def query_attempt(attempt: Attempt, *, now: datetime) -> Asked:
+    """Ask the gateway for one attempt and book what it says."""
+    asked, trade = ask_gateway(attempt, now=now)
+    if trade is not None:
+        apply_result(attempt.gateway, trade, source=Source("query"), now=now)
+    return asked
+
+
+def ask_gateway(attempt: Attempt, *, now: datetime) -> tuple[Asked, Trade | None]:
     """Ask the gateway for one attempt, at most once every three seconds.
 
     The claim is a conditional update, so twenty refreshes make one question.
@@ -61,17 +69,16 @@ def query_attempt(attempt: Attempt, *, now: datetime) -> Asked:
         .update(queried_at=now)
     )
     if not claimed:
-        return Asked.TOO_SOON
+        return Asked.TOO_SOON, None
     gateway = gateways.get(attempt.gateway)
     if gateway is None:
-        return Asked.OFF
+        return Asked.OFF, None
     try:
         trade = gateway.query(attempt.out_trade_no, now=now)
     except GatewayError as error:
         log.warning("gateway=%s query: %s", attempt.gateway, error.code)
-        return Asked.UNCLEAR
-    apply_result(attempt.gateway, trade, source=Source("query"), now=now)
-    return Asked.ANSWERED
+        return Asked.UNCLEAR, None
+    return Asked.ANSWERED, trade
 
 
 def close_attempt(attempt: Attempt, *, now: datetime) -> Trade | None:

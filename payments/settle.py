@@ -41,10 +41,27 @@ class Source:
 
     kind    ``notice``, ``query``, ``close`` or ``manual``
     digest  names a message once for ever (K24); "" for answers that are not kept
+    doubt   raise ``AskFirst`` where a success should be confirmed before it is booked
     """
 
     kind: str
     digest: str = ""
+    doubt: bool = False
+
+
+class AskFirst(Exception):
+    """A success of a large sum, or of an attempt that was over; nothing was written.
+
+    is_large  the sum is above the operator's limit: never booked on a notice alone
+    """
+
+    def __init__(self, attempt: Attempt, *, is_large: bool) -> None:
+        super().__init__(attempt.pk)
+        self.attempt, self.is_large = attempt, is_large
+
+
+CONFIRM_AFTER = timedelta(minutes=5)
+"""When to ask whether a notice of success was true (security 40: within ten)."""
 
 
 MOST_FEN = 10**13
@@ -75,7 +92,8 @@ def apply_result(
     Safe to repeat and to run in parallel: the state decides, not the log.
 
     trade   from a verified message of this shop's own merchant account
-    raises  nothing for any content of ``trade``; database errors pass through
+    raises  nothing for any content of ``trade`` but ``AskFirst`` where ``source`` says
+            so; database errors pass through
     """
     try:
         return _apply(gateway, trade, source=source, now=now)
@@ -101,7 +119,9 @@ def _apply(
         if (each.gateway, each.out_trade_no) == (gateway, trade.number)
     )
     if trade.state == TradeState.PAID:
-        outcome = _apply_paid(order, attempt, trade, now=now)
+        if source.doubt:
+            _doubt(attempt, trade)
+        outcome = _apply_paid(order, attempt, trade, source=source, now=now)
     else:
         outcome = _apply_unpaid(attempt, trade, now=now)
     return _record(gateway, trade, attempt, outcome, source, now=now)
@@ -132,8 +152,17 @@ def _apply_unpaid(attempt: Attempt, trade: Trade, *, now: datetime) -> EventOutc
     return EventOutcome.NOTED
 
 
+def _doubt(attempt: Attempt, trade: Trade) -> None:
+    """Refuse to believe at once what pays a forger most (security 40)."""
+    if attempt.state == AttemptState.PAID or not (is_plain(trade) and trade.txn_id):
+        return
+    is_large = (trade.amount_fen or 0) > rules.current().confirm_above_fen
+    if is_large or attempt.state not in LIVE_STATES:
+        raise AskFirst(attempt, is_large=is_large)
+
+
 def _apply_paid(
-    order: Order, attempt: Attempt, trade: Trade, *, now: datetime
+    order: Order, attempt: Attempt, trade: Trade, *, source: Source, now: datetime
 ) -> EventOutcome:
     if attempt.state == AttemptState.PAID:
         return _apply_again(order, attempt, trade)
@@ -146,6 +175,7 @@ def _apply_paid(
     attempt.paid_currency = trade.currency
     attempt.paid_at = trade.paid_at or now
     attempt.next_query_at = None
+    attempt.confirm_at = now + CONFIRM_AFTER if source.kind == "notice" else None
     refund = None
     if _differs(attempt):
         log.error("gateway=%s amount or currency differs", attempt.gateway)
@@ -167,6 +197,7 @@ def _apply_paid(
             "paid_currency",
             "paid_at",
             "next_query_at",
+            "confirm_at",
             "refund_reserved_fen",
         ]
     )
@@ -347,6 +378,18 @@ def _record_clash(
 ) -> EventOutcome:
     attempt = Attempt.objects.filter(gateway=gateway, out_trade_no=trade.number).first()
     return _record(gateway, trade, attempt, EventOutcome.CLASH, source, now=now)
+
+
+@transaction.atomic(durable=True)
+def record_doubted(
+    gateway: str, trade: Trade, attempt: Attempt, *, digest: str, now: datetime
+) -> None:
+    """Keep a success that was not booked, and let the next poll ask about it."""
+    source = Source("notice", digest)
+    _record(gateway, trade, attempt, EventOutcome.NOTED, source, now=now)
+    Attempt.objects.filter(pk=attempt.pk).exclude(state=AttemptState.PAID).update(
+        next_query_at=now
+    )
 
 
 def record_alien(gateway: str, number: str, *, digest: str, now: datetime) -> None:
