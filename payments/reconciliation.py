@@ -124,14 +124,16 @@ class Compared:
     is_whole: bool
 
 
-def take_bill(bill: Bill, *, now: datetime, most: int = MOST_ASKED) -> Compared:
+def take_bill(bill: Bill, *, now: datetime, most: int | None = None) -> Compared:
     """Ask about what we lack, then open a case for each difference that remains.
 
     A case of this bill that is no difference any more closes by itself.
 
-    most  questions to ask at the gateways; when there are more nothing is judged yet
+    most  questions to ask at the gateways, ``MOST_ASKED`` where nothing is said; when
+          there are more nothing is judged yet
     """
-    if not _ask_about(bill.lines, most=most, now=now):
+    limit = MOST_ASKED if most is None else most
+    if not _ask_about(bill.lines, most=limit, now=now):
         return Compared((), 0, is_whole=False)
     _note_listed(bill, now=now)
     found = list(compare(bill, today=now.astimezone(BEIJING).date()))
