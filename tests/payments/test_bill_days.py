@@ -15,7 +15,8 @@ from django.db import transaction
 from members.models import Entitlement, Member
 from orders.models import Order
 from payments import bill_days, differences, reconciliation
-from payments.bill_models import BillDay, BillDifference
+from payments.bill_models import BillDay, BillDifference, DifferenceKind
+from payments.differences import Difference
 from payments.models import Attempt, GatewayEvent, Refund
 from payments.polling import cancel
 from tests.shopping import ALIPAY, WECHAT, Till, broken, counts, fresh, new_member
@@ -248,9 +249,14 @@ def test_a_payment_that_the_next_bill_lists_closes_its_case(till: Till, member: 
     attempt = paid_there(till, member)
     till.wait(seconds=30)
     till.poll()
-    found = differences.Difference(
-        *("wechat", differences.DifferenceKind.MISSING, attempt.out_trade_no),
-        *(fresh(attempt).txn_id, 1_500, None, DAY - timedelta(days=1)),
+    found = Difference(
+        gateway="wechat",
+        kind=DifferenceKind.MISSING,
+        number=attempt.out_trade_no,
+        txn_id=fresh(attempt).txn_id or "",
+        ours_fen=1_500,
+        theirs_fen=None,
+        day=DAY - timedelta(days=1),
     )
     differences.record([found], now=till.now)
     till.set_clock(MORNING)
