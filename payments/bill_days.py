@@ -17,7 +17,7 @@ from payments.gateways.beijing import BEIJING
 from payments.gateways.bills import BadBill, BillLine, BillSource, NoBill, whole_day
 from payments.gateways.contract import GatewayError
 from payments.models import Attempt
-from payments.reconciliation import Bill, Compared, heal_settled, take_bill
+from payments.reconciliation import Bill, ask_about, heal_settled, take_bill
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,12 @@ def note_days(*, now: datetime) -> int:
     return noted
 
 
-def fetch_due(*, now: datetime, limit: int = 4) -> int:
+def fetch_due(*, now: datetime, limit: int = 1) -> int:
     """Read the bills whose time has come; returns how many were held against our books.
 
     Each row is claimed by moving its due time on, so several workers share the work
-    and a bill that fails is tried again in an hour.
+    and a bill that fails is tried again in an hour. One at a time: a slow gateway must
+    not outlast the limit of a task.
     """
     note_days(now=now)
     done = 0
@@ -99,10 +100,12 @@ def _read(row: BillDay, *, now: datetime) -> bool:
         log.error("gateway=%s bill of %s: %s", row.gateway, row.day, error)
         _fail(row, str(error), now=now)
         return False
-    compared = compare_day(row.gateway, row.day, lines, now=now)
-    if not compared.is_whole:
-        BillDay.objects.filter(pk=row.pk).update(due_at=now + SOON)
+    bill = Bill(lines, gateway=row.gateway, day=row.day)
+    asked = ask_about(bill, start=row.asked, now=now)
+    if asked < len(lines):
+        BillDay.objects.filter(pk=row.pk).update(asked=asked, due_at=now + SOON)
         return False
+    take_bill(bill, now=now)
     BillDay.objects.filter(pk=row.pk).update(
         due_at=None, done_at=now, lines=len(lines), last_error=""
     )
@@ -128,9 +131,3 @@ def fetch(code: str, day: date, *, now: datetime) -> list[BillLine]:
     if not isinstance(gateway, BillSource):
         raise GatewayError("no-bills", "the gateway hands out no bills")
     return gateway.fetch_bill(day, now=now)
-
-
-def compare_day(
-    code: str, day: date, lines: list[BillLine], *, now: datetime
-) -> Compared:
-    return take_bill(Bill(lines, gateway=code, day=day), now=now)

@@ -10,12 +10,16 @@ from django.utils.translation import gettext_lazy as _
 
 
 class BillDay(models.Model):
-    """One gateway's bill of one day, Beijing time; done once ``due_at`` is empty."""
+    """One gateway's bill of one day, Beijing time; done once ``due_at`` is empty.
+
+    ``asked`` lines have been asked about where one run was too short for all.
+    """
 
     gateway = models.CharField(_("网关"), max_length=16)
     day = models.DateField(_("账单日"))
     due_at = models.DateTimeField(_("下次取账单"), null=True)
     tries = models.PositiveIntegerField(_("取过几次"), default=0)
+    asked = models.PositiveIntegerField(default=0)
     lines = models.PositiveIntegerField(_("账单行数"), null=True)
     done_at = models.DateTimeField(_("对账时间"), null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)

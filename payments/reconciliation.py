@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import batched
+from time import monotonic
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
@@ -97,7 +98,8 @@ def ask(attempt: Attempt, *, now: datetime) -> Answer:
 # --- A bill, from the first look to the cases ----------------------------------------
 
 MOST_ASKED = 100
-"""Questions in one go; with more of them the rest waits for the next run."""
+ASKING_SECONDS = 15.0
+"""Questions in one go, and how long they may take; the rest waits for the next run."""
 _BATCH = 500
 _MARGIN = timedelta(hours=1)
 """What was paid so shortly before midnight may stand in the next day's bill."""
@@ -115,29 +117,35 @@ class Bill:
     day: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What holding a bill against our books has found."""
+def ask_about(bill: Bill, *, now: datetime, start: int = 0, whole: bool = False) -> int:
+    """Ask about what we lack of a bill, so that only the truth is left to compare.
 
-    found: Sequence[Difference]
-    opened: int
-    is_whole: bool
+    start    line to begin with, where an earlier run stopped
+    whole    ask about everything, however long it takes
+    returns  the line to go on with; the number of lines when all were asked about
+    """
+    attempts, refunds = _ours(bill.lines)
+    begun, asked = monotonic(), 0
+    for place, line in enumerate(bill.lines):
+        key = line.gateway, line.number
+        if place < start or _is_known(line, attempts.get(key), refunds.get(key)):
+            continue
+        late = asked >= MOST_ASKED or monotonic() - begun > ASKING_SECONDS
+        if late and not whole:
+            return place
+        asked += 1
+        _ask_of(line, attempts.get(key), refunds.get(key), now=now)
+    return len(bill.lines)
 
 
-def take_bill(bill: Bill, *, now: datetime, most: int | None = None) -> Compared:
-    """Ask about what we lack, then open a case for each difference that remains.
+def take_bill(bill: Bill, *, now: datetime) -> Sequence[Difference]:
+    """Compare a bill that was asked about, and open a case for each difference.
 
     A case of this bill that is no difference any more closes by itself.
-
-    most  questions to ask at the gateways, ``MOST_ASKED`` where nothing is said; when
-          there are more nothing is judged yet
     """
-    limit = MOST_ASKED if most is None else most
-    if not _ask_about(bill.lines, most=limit, now=now):
-        return Compared((), 0, is_whole=False)
     _note_listed(bill, now=now)
     found = list(compare(bill, today=now.astimezone(BEIJING).date()))
-    opened = differences.record(found, now=now)
+    differences.record(found, now=now)
     keys = {each.key for each in found}
     gone = [
         row.pk
@@ -146,39 +154,33 @@ def take_bill(bill: Bill, *, now: datetime, most: int | None = None) -> Compared
     ]
     note = _("再次对账，已一致")
     differences.heal(BillDifference.objects.filter(pk__in=gone), note, now=now)
-    return Compared(found, opened, is_whole=True)
+    return found
 
 
-def _ask_about(lines: Sequence[BillLine], *, most: int, now: datetime) -> bool:
-    """Ask about every line that our books do not show; False when some are left."""
-    attempts, refunds = _ours(lines)
-    asked = 0
-    for line in lines:
-        attempt = attempts.get((line.gateway, line.number))
-        refund = refunds.get((line.gateway, line.number))
-        if line.kind == PAYMENT and _is_booked(attempt, line):
-            continue
-        if line.kind == REFUND and (
-            refund is None or not line.is_final or refund.state == RefundState.SUCCESS
-        ):
-            continue
-        if asked == most:
-            return False
-        asked += 1
-        if line.kind == REFUND and refund is not None:
-            query_refund(refund, now=now)
-        elif attempt is not None and attempt.state != AttemptState.PAID:
-            query_attempt(attempt, now=now)
-        else:
-            _ask_by_number(line, now=now)
-    return True
-
-
-def _is_booked(attempt: Attempt | None, line: BillLine) -> bool:
+def _is_known(line: BillLine, attempt: Attempt | None, refund: Refund | None) -> bool:
+    """Whether asking could tell nothing new."""
+    if line.kind == REFUND:
+        is_done = refund is None or refund.state == RefundState.SUCCESS
+        return is_done or not line.is_final
     return attempt is not None and (attempt.state, attempt.txn_id) == (
         AttemptState.PAID,
         line.txn_id,
     )
+
+
+def _ask_of(
+    line: BillLine,
+    attempt: Attempt | None,
+    refund: Refund | None,
+    *,
+    now: datetime,
+) -> None:
+    if line.kind == REFUND and refund is not None:
+        query_refund(refund, now=now)
+    elif attempt is not None and attempt.state != AttemptState.PAID:
+        query_attempt(attempt, now=now)
+    else:
+        _ask_by_number(line, now=now)
 
 
 def _ask_by_number(line: BillLine, *, now: datetime) -> None:

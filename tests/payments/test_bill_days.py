@@ -325,6 +325,25 @@ def test_many_unknown_lines_are_asked_in_portions(
     assert cases() == []
 
 
+def test_a_bill_full_of_strangers_comes_to_an_end(
+    till: Till, member: Member, monkeypatch: pytest.MonkeyPatch
+):
+    """A merchant account that another system shares: each number is asked for once."""
+    for _ in range(3):
+        attempt = paid_there(till, new_member())
+        Attempt.objects.filter(pk=attempt.pk).update(out_trade_no=f"X{attempt.pk}")
+    monkeypatch.setattr(reconciliation, "MOST_ASKED", 1)
+    till.set_clock(MORNING)
+    runs = 0
+    while not bill_days.fetch_due(now=till.now):
+        till.wait(minutes=1)
+        runs += 1
+    assert runs == 2
+    assert cases() == [("wechat", "unknown", "open")] * 3
+    asked = [call["number"] for call in till.wallet.calls(method="query")]
+    assert len(asked) == len(set(asked)) == 3
+
+
 # --- A backup restored ------------------------------------------------------------------
 
 

@@ -146,14 +146,14 @@ class Command(BaseCommand):
         """Hold each bill against our books and print what differs."""
         found = 0
         for bill in taken:
-            most = len(bill.lines)
-            compared = reconciliation.take_bill(bill, now=timezone.now(), most=most)
-            for difference in compared.found:
+            reconciliation.ask_about(bill, whole=True, now=timezone.now())
+            differing = reconciliation.take_bill(bill, now=timezone.now())
+            for difference in differing:
                 self.stdout.write(
                     f"{difference.gateway:<9} {difference.number:<32} "
                     f"{difference.words}"
                 )
-            found += len(compared.found)
+            found += len(differing)
         return found
 
     def progress(self, done: int, total: int) -> None:
