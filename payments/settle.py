@@ -153,10 +153,17 @@ def _apply_unpaid(attempt: Attempt, trade: Trade, *, now: datetime) -> EventOutc
 
 
 def _doubt(attempt: Attempt, trade: Trade) -> None:
-    """Refuse to believe at once what pays a forger most (security 40)."""
-    if attempt.state == AttemptState.PAID or not (is_plain(trade) and trade.txn_id):
+    """Refuse to believe at once what pays a forger most (security 40).
+
+    Another sum or currency than the attempt's delivers nothing: a person sees it (R7).
+    """
+    would_pay = (trade.amount_fen, trade.currency) == (
+        attempt.amount_fen,
+        attempt.currency,
+    )
+    if attempt.state == AttemptState.PAID or not (would_pay and trade.txn_id):
         return
-    is_large = (trade.amount_fen or 0) > rules.current().confirm_above_fen
+    is_large = attempt.amount_fen > rules.current().confirm_above_fen
     if is_large or attempt.state not in LIVE_STATES:
         raise AskFirst(attempt, is_large=is_large)
 
