@@ -188,6 +188,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("run-outbox", "notifications.tasks.run_outbox_task", 5),
         ("expire-orders", "payments.tasks.expire_orders_task", 30),
         ("continue-refunds", "payments.tasks.continue_refunds_task", 30),
+        ("confirm-payments", "payments.tasks.confirm_payments_task", 30),
+        ("fetch-bills", "payments.tasks.fetch_bills_task", 300),
         ("schedule-reminders", "members.tasks.schedule_reminders_task", 60),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),

@@ -210,6 +210,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "last_attempt_seconds",
                     "grace_seconds",
                     "late_seconds",
+                    "confirm_above_fen",
                     "open_orders_max",
                     "open_orders_per_address",
                 )

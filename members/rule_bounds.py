@@ -17,6 +17,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "last_attempt_seconds": (0, 5 * 60),
     "grace_seconds": (60, HOUR),
     "late_seconds": (0, 7 * DAY),
+    "confirm_above_fen": (0, 100_000_000),
     "open_orders_max": (1, 20),
     "open_orders_per_address": (1, 1_000),
     "code_seconds": (60, 10 * 60),  # ASVS 6.5.5: ten minutes at most

@@ -25,6 +25,8 @@ LOOK = (
     "payments.attempt",
     "payments.refund",
     "payments.gatewayevent",
+    "payments.billdifference",
+    "payments.billday",
     "members.member",
     "members.entitlement",
     "members.segment",
@@ -57,6 +59,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",
+            "payments.billdifference",  # closing a case, the one thing its page offers
         ),
         "delete": CATALOGUE,
     },

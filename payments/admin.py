@@ -21,7 +21,7 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
-from payments import cases
+from payments import cases, difference_admin
 from payments.channels import CHANNELS
 from payments.gateways.contract import Product
 from payments.gateways.epay.gateway import TYPE as EPAY_TYPE
@@ -34,6 +34,8 @@ from payments.models import (
     RefundState,
 )
 from payments.order_story import channel_label, gateway_label
+
+__all__ = ["difference_admin"]  # it registers pages of its own
 
 ATTEMPT_LOOKS = {
     AttemptState.PAID: ("ok", "✓"),
@@ -280,7 +282,6 @@ class EpayChannelAdmin(ConsoleAdmin):
         "label_en",
         "epay_type",
         "cap_fen",
-        "confirm_above_fen",
         "position",
         "enabled",
     )

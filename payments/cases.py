@@ -15,7 +15,6 @@ OUTCOMES = (
     EventOutcome.CLASH,
     EventOutcome.ALIEN,
     EventOutcome.EXTERNAL,
-    EventOutcome.DOUBTED,
 )
 """Outcomes that wait for a person."""
 
@@ -32,14 +31,10 @@ def unallocated() -> QuerySet[Attempt]:
 def open_events() -> QuerySet[GatewayEvent]:
     """Genuine messages that match no payment of ours and nobody has seen to yet.
 
-    Also success without a readable amount, and success that the gateway's own query
-    denied, until the attempt is booked all the same: from then on its money is in sight
-    itself.
+    Also success without a readable amount, until the attempt is booked all the same:
+    from then on its money is in sight itself.
     """
     unreadable = Q(outcome=EventOutcome.MISMATCH) & ~Q(attempt__state=AttemptState.PAID)
-    waiting = GatewayEvent.objects.filter(
+    return GatewayEvent.objects.filter(
         Q(outcome__in=OUTCOMES) | unreadable, resolved_at__isnull=True
-    )
-    return waiting.exclude(
-        outcome=EventOutcome.DOUBTED, kind="notice", attempt__state=AttemptState.PAID
     )

@@ -1,90 +1,140 @@
-"""Asking the gateway before a weakly signed notice grants anything (security 40).
+"""Success lies: whoever holds a gateway's key can sign a success that never was.
 
-epay's notices prove only that their sender holds the key, which stands in the URLs of
-its own interface. So each success is asked about first, and the answer is what gets
-booked. While nobody answers, sums up to the channel's limit are granted, to be asked
-about again; larger ones wait for the next notice or poll. What is booked is booked by
-``apply_result`` alone.
+So the gateway itself is asked, over a connection that we opened: before anything is
+booked where the sum is large or the attempt was over (security 40), and once within ten
+minutes for every other success that only a notice has told. Where the two disagree a
+person decides; nothing is taken back by itself.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from django.db import transaction
+from django.utils.translation import gettext as _
 
-from notifications import outbox
-from payments import epay_channels, gateways
-from payments.gateways.contract import Gateway, GatewayError, Trade, TradeState
-from payments.models import Attempt, AttemptState
-from payments.settle import Source, apply_result, is_plain, record_doubt
+from payments import differences
+from payments.bill_models import BillDifference, DifferenceKind
+from payments.differences import Difference
+from payments.gateways.beijing import BEIJING
+from payments.gateways.contract import Trade, TradeState
+from payments.models import Attempt
+from payments.polling import Asked, ask_gateway
+from payments.settle import Source, apply_result
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN = timedelta(minutes=2)
-"""Until a grant that nobody confirmed is asked about again; ten minutes at the latest."""
+AGAIN = timedelta(minutes=2)
+OFTEN = timedelta(hours=1)
+HOURLY = timedelta(hours=1)
+PATIENCE = timedelta(hours=24)
 
 
-def confirm(gateway: Gateway, said: Trade, *, now: datetime) -> bool:
-    """Whether a notice may be booked; the query's own answer has been booked by then.
+class Verdict(StrEnum):
+    TRUE = "true"
+    FALSE = "false"  # the gateway does not say that it was paid
+    OPEN = "open"  # it gave no answer
 
-    Where there is nothing to grant (no success, no such attempt, or paid already) nobody
-    is asked. The query is not throttled like others: its answer decides about this very
-    notice, and two notices within seconds must not open a gap.
+
+def ask_first(attempt: Attempt, trade: Trade, *, now: datetime) -> Verdict:
+    """Ask whether a success is true before it is booked; the answer is booked.
+
+    Anything but the same words opens a case. Each notice asks anew: were a second one
+    within seconds not asked about, it would be believed where the first was not.
     """
-    if said.state != TradeState.PAID:
-        return True
-    attempt = Attempt.objects.filter(
-        gateway=gateway.code, out_trade_no=said.number
-    ).first()
-    if attempt is None or attempt.state == AttemptState.PAID:
-        return True
-    try:
-        found = gateway.query(said.number, now=now)
-    except GatewayError as error:
-        log.warning("gateway=%s confirming: %s", gateway.code, error.code)
-        return _may_go_unconfirmed(attempt, said, now=now)
-    if found.state != TradeState.PAID:
-        record_doubt(gateway.code, said, found, source=Source("notice"), now=now)
-        return False
-    if not (found.txn_id and is_plain(found)):
-        return _may_go_unconfirmed(attempt, said, now=now)
-    apply_result(gateway.code, found, source=Source("query"), now=now)
-    return True
+    asked, answer = ask_gateway(attempt, now=now, again=True)
+    if asked != Asked.ANSWERED or answer is None:
+        return Verdict.OPEN
+    apply_result(attempt.gateway, answer, source=Source("query"), now=now)
+    if _says_the_same(answer, trade.txn_id, trade.amount_fen, trade.currency):
+        _close_case(attempt, now=now)
+    else:
+        _open_case(attempt, trade.txn_id, trade.amount_fen, answer, now=now)
+    return Verdict.TRUE if answer.state == TradeState.PAID else Verdict.FALSE
 
 
-def _may_go_unconfirmed(attempt: Attempt, said: Trade, *, now: datetime) -> bool:
-    """Only the right sum, up to the channel's limit, and to be asked about again."""
-    limit_fen = epay_channels.confirm_above_fen(attempt.channel)
-    if said.amount_fen != attempt.amount_fen or attempt.amount_fen > limit_fen:
-        return False
-    with transaction.atomic(durable=True):
-        outbox.add(
-            f"confirm:{attempt.out_trade_no}",
-            "attempt.confirm",
-            {"attempt": attempt.pk},
-            due_at=now + ASK_AGAIN,
-        )
-    return True
+def confirm_due(*, now: datetime, limit: int = 50) -> int:
+    """Ask about each success whose time has come; returns how many were asked about.
+
+    Each row is claimed by moving its due time on, so several workers share the work.
+    """
+    due = Attempt.objects.filter(confirm_at__lte=now).order_by("confirm_at")
+    asked = 0
+    for attempt in due[:limit]:
+        following = _next(attempt, now=now)
+        claimed = Attempt.objects.filter(
+            pk=attempt.pk, confirm_at=attempt.confirm_at
+        ).update(confirm_at=following)
+        if claimed:
+            _confirm(attempt, is_last=following is None, now=now)
+            asked += 1
+    return asked
 
 
-def check_grant(attempt: Attempt, *, now: datetime) -> bool:
-    """Ask about what was granted unconfirmed; False when there is no answer yet."""
-    gateway = gateways.get(attempt.gateway)
-    if gateway is None:
-        return False
-    try:
-        found = gateway.query(attempt.out_trade_no, now=now)
-    except GatewayError as error:
-        log.warning("gateway=%s confirming: %s", attempt.gateway, error.code)
-        return False
-    if found.state != TradeState.PAID:
-        said = Trade(
-            number=attempt.out_trade_no,
-            state=TradeState.PAID,
-            txn_id=attempt.txn_id or "",
-            amount_fen=attempt.paid_fen,
-        )
-        record_doubt(attempt.gateway, said, found, source=Source("query"), now=now)
-    return True
+def _confirm(attempt: Attempt, *, is_last: bool, now: datetime) -> None:
+    asked, answer = ask_gateway(attempt, now=now)
+    txn_id, fen = attempt.txn_id or "", attempt.paid_fen
+    if asked == Asked.ANSWERED and answer is not None:
+        if _says_the_same(answer, txn_id, fen, attempt.paid_currency or ""):
+            Attempt.objects.filter(pk=attempt.pk).update(confirm_at=None)
+            _close_case(attempt, now=now)
+            return
+        apply_result(attempt.gateway, answer, source=Source("query"), now=now)
+        _open_case(attempt, txn_id, fen, answer, now=now)
+    elif is_last:
+        _open_case(attempt, txn_id, fen, None, now=now)
+
+
+def _next(attempt: Attempt, *, now: datetime) -> datetime | None:
+    """When to ask again if this answer is no "yes": often at first, for a day."""
+    age = now - (attempt.paid_at or attempt.created_at)
+    if age < OFTEN:
+        return now + AGAIN
+    return now + HOURLY if age < PATIENCE else None
+
+
+def _says_the_same(
+    answer: Trade, txn_id: str, amount_fen: int | None, currency: str
+) -> bool:
+    """Whether the gateway's own answer tells of the same money, as far as it tells."""
+    return (
+        answer.state == TradeState.PAID
+        and answer.txn_id in ("", txn_id)
+        and answer.amount_fen in (None, amount_fen)
+        and answer.currency in ("", currency)
+    )
+
+
+def _open_case(
+    attempt: Attempt,
+    txn_id: str,
+    ours_fen: int | None,
+    answer: Trade | None,
+    *,
+    now: datetime,
+) -> None:
+    is_paid = answer is not None and answer.state == TradeState.PAID
+    theirs_fen = answer.amount_fen if is_paid and answer is not None else None
+    log.error(
+        "gateway=%s does not confirm a success that was notified", attempt.gateway
+    )
+    found = Difference(
+        gateway=attempt.gateway,
+        kind=DifferenceKind.UNCONFIRMED,
+        number=attempt.out_trade_no,
+        txn_id=txn_id[:64],
+        ours_fen=ours_fen,
+        theirs_fen=theirs_fen,
+        day=now.astimezone(BEIJING).date(),
+    )
+    differences.record([found], now=now)
+
+
+def _close_case(attempt: Attempt, *, now: datetime) -> None:
+    rows = BillDifference.objects.filter(
+        gateway=attempt.gateway,
+        kind=DifferenceKind.UNCONFIRMED,
+        number=attempt.out_trade_no,
+    )
+    differences.heal(rows, _("网关后来承认"), now=now)

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from notifications import outbox
-from payments import confirmation
 from payments.models import LIVE_STATES, Attempt
 from payments.polling import close_attempt
 from payments.refunds import send_refund
@@ -16,13 +15,6 @@ from payments.refunds import send_refund
 def close_rival(payload: dict[str, Any], *, now: datetime) -> None:
     attempt = Attempt.objects.select_related("order").get(pk=payload["attempt"])
     if attempt.state in LIVE_STATES and close_attempt(attempt, now=now) is None:
-        raise outbox.TryLater(reason="no clear answer")
-
-
-@outbox.handler("attempt.confirm")
-def confirm_grant(payload: dict[str, Any], *, now: datetime) -> None:
-    attempt = Attempt.objects.get(pk=payload["attempt"])
-    if not confirmation.check_grant(attempt, now=now):
         raise outbox.TryLater(reason="no clear answer")
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models.signals import post_delete, post_save
 
 from payments import gateways
-from payments.models import EPAY_CONFIRM_ABOVE_FEN, EpayChannel
+from payments.models import EpayChannel
 
 _SECONDS = 5.0
 _kept: tuple[float, Sequence[EpayChannel]] | None = None
@@ -43,12 +43,6 @@ def offered() -> list[tuple[EpayChannel, str]]:
 
 def find(code: str) -> EpayChannel | None:
     return next((row for row in rows() if row.code == code), None)
-
-
-def confirm_above_fen(code: str) -> int:
-    """The largest sum that a notice grants while the gateway's query is silent."""
-    row = find(code)
-    return row.confirm_above_fen if row else EPAY_CONFIRM_ABOVE_FEN
 
 
 def forget(**_: object) -> None:

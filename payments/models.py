@@ -10,6 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from members.models import Entitlement
 from orders.models import Order
+from payments.bill_models import BillDay, BillDifference
+
+__all__ = ["BillDay", "BillDifference"]  # tables of this app in a file of their own
 
 
 class AttemptState(models.TextChoices):
@@ -31,6 +34,8 @@ class Attempt(models.Model):
     """One try to pay an order at one gateway, under a number of our own.
 
     ``handover`` is how the browser reaches the wallet (see ``payments.attempts``).
+    ``confirm_at`` is when to ask whether a notice of success was true (see
+    ``payments.confirmation``), ``billed_on`` the day whose bill lists the payment.
     """
 
     order = models.ForeignKey(
@@ -55,6 +60,8 @@ class Attempt(models.Model):
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)
     queried_at = models.DateTimeField(null=True)
+    confirm_at = models.DateTimeField(null=True)
+    billed_on = models.DateField(null=True)
     handover = models.JSONField(null=True)
     payer_ip = models.GenericIPAddressField(null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)
@@ -97,7 +104,12 @@ class Attempt(models.Model):
                 fields=["next_query_at"],
                 name="attempt_due_query",
                 condition=Q(next_query_at__isnull=False),
-            )
+            ),
+            models.Index(
+                fields=["confirm_at"],
+                name="attempt_due_confirm",
+                condition=Q(confirm_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -152,6 +164,7 @@ class Refund(models.Model):
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("完成时间"), null=True)
+    billed_on = models.DateField(null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)
 
     class Meta:
@@ -202,7 +215,6 @@ class EventOutcome(models.TextChoices):
     CLASH = "clash", _("交易号重复")
     REFUND = "refund", _("退款结果")
     EXTERNAL = "external", _("网关侧退款")
-    DOUBTED = "doubted", _("通知与查单不符")
 
 
 class GatewayEvent(models.Model):
@@ -255,15 +267,11 @@ class GatewayEvent(models.Model):
         return f"{self.gateway} {self.kind} {self.outcome}"
 
 
-EPAY_CONFIRM_ABOVE_FEN = 50_000
-"""What an epay notice may grant unconfirmed while the gateway's query is silent."""
-
-
 class EpayChannel(models.Model):
     """One way to pay that the epay aggregator carries, kept by operators.
 
     ``phone_credit`` is always offered where ``EPAY_PHONE_CREDIT_TYPE`` is set; a row of
-    that code only holds its cap and its order to be confirmed, its type is the setting.
+    that code only holds its cap, its type is the setting.
     Every other row is a channel of its own.
     """
 
@@ -285,13 +293,6 @@ class EpayChannel(models.Model):
     )
     cap_fen = models.PositiveIntegerField(
         _("单笔上限（分）"), null=True, blank=True, help_text=_("空着就是没有上限")
-    )
-    confirm_above_fen = models.PositiveIntegerField(
-        _("必须查单确认（分）"),
-        default=EPAY_CONFIRM_ABOVE_FEN,
-        help_text=_(
-            "到账通知总是先查单再开通。查不到结果时，超过这个金额就等查到再开通；0 是一律等"
-        ),
     )
     position = models.PositiveSmallIntegerField(_("顺序"), default=0)
     enabled = models.BooleanField(_("开放"), default=True)

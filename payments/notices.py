@@ -10,7 +10,7 @@ import logging
 from datetime import datetime
 
 from kameng import counters
-from payments import confirmation
+from payments.confirmation import Verdict, ask_first
 from payments.gateways.contract import (
     Gateway,
     Notice,
@@ -24,7 +24,15 @@ from payments.gateways.contract import (
 from payments.models import Attempt, AttemptState, EventOutcome
 from payments.polling import Asked, query_attempt
 from payments.refunds import apply_refund
-from payments.settle import Source, apply_result, digest_of, is_plain, record_alien
+from payments.settle import (
+    AskFirst,
+    Source,
+    apply_result,
+    digest_of,
+    is_plain,
+    record_alien,
+    record_doubted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +63,45 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
             return gateway.not_received("payment unknown")
         outcome = apply_refund(gateway.code, notice.refund, digest=digest, now=now)
     elif notice.trade is not None:
-        if notice.confirm and not confirmation.confirm(gateway, notice.trade, now=now):
+        source = Source("notice", digest, doubt=True, weak=notice.confirm)
+        outcome = _take_trade(gateway, notice.trade, source=source, now=now)
+        if outcome is None:
             return gateway.not_received("not confirmed")
-        outcome = _take_trade(gateway, notice.trade, digest=digest, now=now)
     if outcome in UNANSWERED:
         return gateway.not_received("needs a person")
     return gateway.received()
 
 
 def _take_trade(
-    gateway: Gateway, trade: Trade, *, digest: str, now: datetime
-) -> EventOutcome:
+    gateway: Gateway, trade: Trade, *, source: Source, now: datetime
+) -> EventOutcome | None:
     """Book a payment; what the notice does not say plainly is asked for (B21)."""
-    source = Source("notice", digest)
-    outcome = apply_result(gateway.code, trade, source=source, now=now)
+    try:
+        outcome = apply_result(gateway.code, trade, source=source, now=now)
+    except AskFirst as doubt:
+        return _take_doubted(gateway, trade, doubt, digest=source.digest, now=now)
     vague = trade.state == TradeState.PAID and not is_plain(trade)
     if vague or trade.state == TradeState.UNKNOWN:
         attempt = _attempt(gateway, trade.number)
         if attempt is not None:
             query_attempt(attempt, now=now)
     return outcome
+
+
+def _take_doubted(
+    gateway: Gateway, trade: Trade, doubt: AskFirst, *, digest: str, now: datetime
+) -> EventOutcome | None:
+    """Book a success that needs the gateway's own word first (security 40).
+
+    Of a gateway that gives no answer a sum within the limit is believed, and asked
+    about in a few minutes; a large one waits. None: not booked, so send it again.
+    """
+    verdict = ask_first(doubt.attempt, trade, now=now)
+    if verdict == Verdict.TRUE or (verdict == Verdict.OPEN and not doubt.must_be_asked):
+        source = Source("notice", digest)
+        return apply_result(gateway.code, trade, source=source, now=now)
+    record_doubted(gateway.code, trade, doubt.attempt, digest=digest, now=now)
+    return None
 
 
 def _is_payment_known(gateway: Gateway, refund: RefundResult, *, now: datetime) -> bool:

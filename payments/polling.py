@@ -51,27 +51,39 @@ def next_query_at(attempt: Attempt, *, now: datetime) -> datetime | None:
 
 
 def query_attempt(attempt: Attempt, *, now: datetime) -> Asked:
+    """Ask the gateway for one attempt and book what it says."""
+    asked, trade = ask_gateway(attempt, now=now)
+    if trade is not None:
+        apply_result(attempt.gateway, trade, source=Source("query"), now=now)
+    return asked
+
+
+def ask_gateway(
+    attempt: Attempt, *, now: datetime, again: bool = False
+) -> tuple[Asked, Trade | None]:
     """Ask the gateway for one attempt, at most once every three seconds.
 
     The claim is a conditional update, so twenty refreshes make one question.
+
+    again  ask all the same: a notice hangs on the answer, not a page
     """
+    rested = Q(queried_at__isnull=True) | Q(queried_at__lte=now - AT_MOST_EVERY)
     claimed = (
         Attempt.objects.filter(pk=attempt.pk)
-        .filter(Q(queried_at__isnull=True) | Q(queried_at__lte=now - AT_MOST_EVERY))
+        .filter(Q() if again else rested)
         .update(queried_at=now)
     )
     if not claimed:
-        return Asked.TOO_SOON
+        return Asked.TOO_SOON, None
     gateway = gateways.get(attempt.gateway)
     if gateway is None:
-        return Asked.OFF
+        return Asked.OFF, None
     try:
         trade = gateway.query(attempt.out_trade_no, now=now, window=_window(attempt))
     except GatewayError as error:
         log.warning("gateway=%s query: %s", attempt.gateway, error.code)
-        return Asked.UNCLEAR
-    apply_result(attempt.gateway, trade, source=Source("query"), now=now)
-    return Asked.ANSWERED
+        return Asked.UNCLEAR, None
+    return Asked.ANSWERED, trade
 
 
 def close_attempt(attempt: Attempt, *, now: datetime) -> Trade | None:

@@ -2,21 +2,27 @@
 
 Asking goes through ``query_attempt`` and so through the one settle path: money that we
 missed is booked on the way. A bill is only compared; nothing in it decides anything.
+What still differs after asking becomes a case for an operator (H15).
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from itertools import batched
+from time import monotonic
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
-from kameng.templatetags.shop import yuan
+from payments import differences, gateways
+from payments.bill_models import BillDifference, DifferenceKind
+from payments.differences import Difference
 from payments.gateways.beijing import BEIJING
+from payments.gateways.bills import PAYMENT, REFUND, BillLine, whole_day
+from payments.gateways.contract import GatewayError
 from payments.models import (
     LIVE_STATES,
     Attempt,
@@ -25,6 +31,10 @@ from payments.models import (
     RefundState,
 )
 from payments.polling import Asked, query_attempt
+from payments.refunds import query_refund
+from payments.settle import Source, apply_result
+
+log = logging.getLogger(__name__)
 
 # --- Asking ------------------------------------------------------------------------
 
@@ -85,170 +95,326 @@ def ask(attempt: Attempt, *, now: datetime) -> Answer:
     )
 
 
-# --- The bill ----------------------------------------------------------------------
+# --- A bill, from the first look to the cases ----------------------------------------
 
-COLUMNS = ("gateway", "kind", "out_trade_no", "txn_id", "amount_fen")
-OPTIONAL_COLUMNS = ("out_refund_no", "at")
-KINDS = ("payment", "refund")
-_FEN = re.compile(r"[0-9]{1,12}", re.ASCII)
-
-
-class BadBill(ValueError):
-    """The file is not a bill; the message names the line."""
+MOST_ASKED = 100
+ASKING_SECONDS = 15.0
+"""Questions in one go, and how long they may take; the rest waits for the next run."""
+_BATCH = 500
+_MARGIN = timedelta(hours=1)
+"""What was paid so shortly before midnight may stand in the next day's bill."""
 
 
 @dataclass(frozen=True, slots=True)
-class BillLine:
-    """Money that moved, as a gateway lists it.
+class Bill:
+    """The lines of a file or of a gateway's day.
 
-    number  of the payment our out_trade_no, of a refund our out_refund_no
-    at      when, None where the bill does not say
+    day  the one day it covers whole; None for a file that covers the days of its lines
     """
 
-    gateway: str
-    kind: str
-    number: str
-    txn_id: str
-    amount_fen: int
-    at: datetime | None
+    lines: Sequence[BillLine]
+    gateway: str = ""
+    day: date | None = None
 
 
-def read_bill(lines: Iterable[str]) -> list[BillLine]:
-    """Read a bill from CSV with a header line, ``COLUMNS`` in any order.
+def ask_about(bill: Bill, *, now: datetime, start: int = 0, whole: bool = False) -> int:
+    """Ask about what we lack of a bill, so that only the truth is left to compare.
 
-    ``kind`` is ``payment`` or ``refund``; a refund also needs ``out_refund_no``; ``at``
-    is ISO 8601 with an offset. Other columns are ignored.
-
-    raises  BadBill
+    start    line to begin with, where an earlier run stopped
+    whole    ask about everything, however long it takes
+    returns  the line to go on with; the number of lines when all were asked about
     """
-    reader = csv.DictReader(lines)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise BadBill(f"line 1: no column {', '.join(missing)}")
-    return [_read_line(row, reader.line_num) for row in reader]
+    attempts, refunds = _ours(bill.lines)
+    begun, asked = monotonic(), 0
+    for place, line in enumerate(bill.lines):
+        key = line.gateway, line.number
+        if place < start or _is_known(line, attempts.get(key), refunds.get(key)):
+            continue
+        late = asked >= MOST_ASKED or monotonic() - begun > ASKING_SECONDS
+        if late and not whole:
+            return place
+        asked += 1
+        _ask_of(line, attempts.get(key), refunds.get(key), now=now)
+    return len(bill.lines)
 
 
-def _read_line(row: Mapping[str, Any], line: int) -> BillLine:
-    values = {
-        name: (row.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL_COLUMNS)
-    }
-    kind = values["kind"]
-    number = values["out_refund_no" if kind == "refund" else "out_trade_no"]
-    try:
-        at = datetime.fromisoformat(values["at"]) if values["at"] else None
-    except ValueError:
-        raise BadBill(f"line {line}: at is not ISO 8601") from None
-    if kind not in KINDS:
-        raise BadBill(f"line {line}: kind is neither payment nor refund")
-    if not number or not values["gateway"]:
-        raise BadBill(f"line {line}: no gateway or no number")
-    if not _FEN.fullmatch(values["amount_fen"]):
-        raise BadBill(f"line {line}: amount_fen is not a whole number of fen")
-    if at is not None and at.tzinfo is None:
-        raise BadBill(f"line {line}: at has no offset from UTC")
-    return BillLine(
-        values["gateway"],
-        kind,
-        number,
-        values["txn_id"],
-        int(values["amount_fen"]),
-        at,
+def take_bill(bill: Bill, *, now: datetime) -> Sequence[Difference]:
+    """Compare a bill that was asked about, and open a case for each difference.
+
+    A case of this bill that is no difference any more closes by itself.
+    """
+    _note_listed(bill, now=now)
+    found = list(compare(bill, today=now.astimezone(BEIJING).date()))
+    differences.record(found, now=now)
+    keys = {each.key for each in found}
+    gone = [
+        row.pk
+        for row in _covered_cases(bill)
+        if (row.gateway, row.kind, row.number, row.txn_id) not in keys
+    ]
+    note = _("再次对账，已一致")
+    differences.heal(BillDifference.objects.filter(pk__in=gone), note, now=now)
+    return found
+
+
+def _is_known(line: BillLine, attempt: Attempt | None, refund: Refund | None) -> bool:
+    """Whether asking could tell nothing new."""
+    if line.kind == REFUND:
+        is_done = refund is None or refund.state == RefundState.SUCCESS
+        return is_done or not line.is_final
+    return attempt is not None and (attempt.state, attempt.txn_id) == (
+        AttemptState.PAID,
+        line.txn_id,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    gateway: str
-    kind: str
-    number: str
-    words: str
+def _ask_of(
+    line: BillLine,
+    attempt: Attempt | None,
+    refund: Refund | None,
+    *,
+    now: datetime,
+) -> None:
+    if line.kind == REFUND and refund is not None:
+        query_refund(refund, now=now)
+    elif attempt is not None and attempt.state != AttemptState.PAID:
+        query_attempt(attempt, now=now)
+    else:
+        _ask_by_number(line, now=now)
 
 
-def compare(bill: Sequence[BillLine]) -> Iterator[Difference]:
+def _ask_by_number(line: BillLine, *, now: datetime) -> None:
+    """A number or a transaction that we do not have: book the gateway's own word.
+
+    Money of a true one ends in the queue of the unallocated (I14).
+    """
+    gateway = gateways.get(line.gateway)
+    if gateway is None:
+        return
+    try:
+        trade = gateway.query(line.number, now=now)
+    except GatewayError as error:
+        log.warning("gateway=%s query: %s", line.gateway, error.code)
+        return
+    if trade.number == line.number and trade.txn_id:
+        apply_result(line.gateway, trade, source=Source("query"), now=now)
+
+
+def _ours(
+    lines: Sequence[BillLine],
+) -> tuple[dict[tuple[str, str], Attempt], dict[tuple[str, str], Refund]]:
+    """Our rows with the numbers of a bill, by gateway and number."""
+    attempts: dict[tuple[str, str], Attempt] = {}
+    refunds: dict[tuple[str, str], Refund] = {}
+    for some in batched(lines, _BATCH):
+        numbers = [line.number for line in some]
+        for attempt in Attempt.objects.filter(out_trade_no__in=numbers).select_related(
+            "order"
+        ):
+            attempts[attempt.gateway, attempt.out_trade_no] = attempt
+        for refund in Refund.objects.filter(out_refund_no__in=numbers).select_related(
+            "attempt"
+        ):
+            refunds[refund.attempt.gateway, refund.out_refund_no] = refund
+    return attempts, refunds
+
+
+def _note_listed(bill: Bill, *, now: datetime) -> None:
+    """Keep which bill lists a row: a neighbouring day's must not miss it."""
+    for some in batched(bill.lines, _BATCH):
+        days: dict[tuple[str, str, date], list[str]] = {}
+        for line in some:
+            day = _day_of(line, bill)
+            if day is not None:
+                key = line.gateway, line.kind, day
+                days.setdefault(key, []).append(line.number)
+        for (gateway, kind, day), numbers in days.items():
+            _note_on(gateway, kind, day, numbers, now=now)
+
+
+def _note_on(
+    gateway: str, kind: str, day: date, numbers: list[str], *, now: datetime
+) -> None:
+    if kind == PAYMENT:
+        Attempt.objects.filter(gateway=gateway, out_trade_no__in=numbers).update(
+            billed_on=day
+        )
+    else:
+        Refund.objects.filter(
+            attempt__gateway=gateway, out_refund_no__in=numbers
+        ).update(billed_on=day)
+    missed = BillDifference.objects.filter(
+        gateway=gateway,
+        number__in=numbers,
+        kind=DifferenceKind.MISSING
+        if kind == PAYMENT
+        else DifferenceKind.REFUND_MISSING,
+    )
+    note = _("在 {day} 的账单里").format(day=day.isoformat())
+    differences.heal(missed, note, now=now)
+
+
+def _day_of(line: BillLine, bill: Bill) -> date | None:
+    if bill.day is not None:
+        return bill.day
+    return line.at.astimezone(BEIJING).date() if line.at is not None else None
+
+
+# --- Comparing -----------------------------------------------------------------------
+
+
+def compare(bill: Bill, *, today: date) -> Iterator[Difference]:
     """Where the bill and our books differ: what we lack, hold otherwise, or have alone.
 
-    The last can only be told where lines carry times: a bill is taken to cover the
-    whole days, Beijing time, from its first line to its last, for each gateway and kind
-    in it.
+    today  the day of a difference in a line that does not say when
     """
-    payments = [line for line in bill if line.kind == "payment"]
-    refunds = [line for line in bill if line.kind == "refund"]
-    yield from _compare_payments(payments)
-    yield from _compare_refunds(refunds)
+    attempts, refunds = _ours(bill.lines)
+    for line in bill.lines:
+        key = line.gateway, line.number
+        day = _day_of(line, bill) or today
+        if line.kind == PAYMENT:
+            difference = _of_payment(line, attempts.get(key), day)
+        else:
+            difference = _of_refund(line, refunds.get(key), day)
+        if difference is not None:
+            yield difference
+    yield from _held_alone(bill)
 
 
-def _compare_payments(bill: Sequence[BillLine]) -> Iterator[Difference]:
-    ours = {
-        (attempt.gateway, attempt.out_trade_no): attempt
-        for attempt in Attempt.objects.filter(
-            out_trade_no__in=[line.number for line in bill]
+def _of_payment(
+    line: BillLine, attempt: Attempt | None, day: date
+) -> Difference | None:
+    ours = attempt.paid_fen if attempt is not None else None
+    if attempt is None:
+        kind = DifferenceKind.UNKNOWN
+    elif attempt.state != AttemptState.PAID:
+        kind = DifferenceKind.UNPAID
+    elif attempt.txn_id != line.txn_id:
+        kind = DifferenceKind.TRANSACTION
+    elif ours != line.amount_fen:
+        kind = DifferenceKind.AMOUNT
+    else:
+        return None
+    return _differs(line, kind, ours, day)
+
+
+def _of_refund(line: BillLine, refund: Refund | None, day: date) -> Difference | None:
+    """A refund that WeChat has taken from the balance may still be under way."""
+    if refund is None:
+        return _differs(line, DifferenceKind.REFUND_UNKNOWN, None, day)
+    known = {RefundState.SUCCESS}
+    if not line.is_final:
+        known |= {RefundState.PROCESSING}
+    if refund.state not in known:
+        return _differs(line, DifferenceKind.REFUND_OPEN, refund.amount_fen, day)
+    if refund.amount_fen != line.amount_fen:
+        return _differs(line, DifferenceKind.REFUND_AMOUNT, refund.amount_fen, day)
+    return None
+
+
+def _differs(
+    line: BillLine, kind: DifferenceKind, ours_fen: int | None, day: date
+) -> Difference:
+    return Difference(
+        line.gateway, kind, line.number, line.txn_id, ours_fen, line.amount_fen, day
+    )
+
+
+def _held_alone(bill: Bill) -> Iterator[Difference]:
+    """What we hold as paid or returned in the bill's days and no bill lists."""
+    listed = {(line.gateway, line.kind, line.number) for line in bill.lines}
+    for gateway, kind, first, last in _covered(bill):
+        begin, end = whole_day(first)[0], whole_day(last)[1]
+        if bill.day is not None:
+            begin, end = begin - _MARGIN, end - _MARGIN
+        rows = _paid if kind == PAYMENT else _returned
+        missing = (
+            DifferenceKind.MISSING if kind == PAYMENT else DifferenceKind.REFUND_MISSING
         )
-    }
-    for line in bill:
-        attempt = ours.get((line.gateway, line.number))
-        if attempt is None:
-            yield _differs(line, "unknown here")
-        elif attempt.state != AttemptState.PAID:
-            yield _differs(line, f"paid there, {attempt.state} here")
-        elif attempt.txn_id != line.txn_id:
-            yield _differs(line, f"transaction {line.txn_id} is not the one here")
-        elif attempt.paid_fen != line.amount_fen:
-            here = yuan(attempt.paid_fen or 0)
-            yield _differs(line, f"{yuan(line.amount_fen)} there, {here} here")
-    for gateway, (begin, end) in _covered(bill).items():
-        alone = Attempt.objects.filter(
+        here = Q(billed_on__isnull=True) | Q(billed_on__range=(first, last))
+        for number, txn_id, fen, at in rows(gateway, begin, end, here):
+            if (gateway, kind, number) not in listed:
+                day = bill.day or at.astimezone(BEIJING).date()
+                yield Difference(gateway, missing, number, txn_id, fen, None, day)
+
+
+type Held = Iterator[tuple[str, str, int, datetime]]
+
+
+def _paid(gateway: str, begin: datetime, end: datetime, here: Q) -> Held:
+    """Number, transaction, sum and time of each payment."""
+    rows = Attempt.objects.filter(
+        here,
+        gateway=gateway,
+        state=AttemptState.PAID,
+        paid_at__gte=begin,
+        paid_at__lt=end,
+    )
+    for row in rows.order_by("pk").iterator():
+        assert row.paid_fen is not None
+        assert row.paid_at is not None
+        yield row.out_trade_no, row.txn_id or "", row.paid_fen, row.paid_at
+
+
+def _returned(gateway: str, begin: datetime, end: datetime, here: Q) -> Held:
+    """The same of each refund that has arrived."""
+    rows = Refund.objects.filter(
+        here,
+        attempt__gateway=gateway,
+        state=RefundState.SUCCESS,
+        finished_at__gte=begin,
+        finished_at__lt=end,
+    )
+    for row in rows.order_by("pk").iterator():
+        assert row.finished_at is not None
+        yield row.out_refund_no, row.txn_id, row.amount_fen, row.finished_at
+
+
+def _covered(bill: Bill) -> Iterator[tuple[str, str, date, date]]:
+    """Gateway, kind, first and last day of what a bill lists whole."""
+    if bill.day is not None:
+        for kind in (PAYMENT, REFUND):
+            yield bill.gateway, kind, bill.day, bill.day
+        return
+    days: dict[tuple[str, str], list[date]] = {}
+    for line in bill.lines:
+        day = _day_of(line, bill)
+        if day is not None:
+            days.setdefault((line.gateway, line.kind), []).append(day)
+    for (gateway, kind), found in days.items():
+        yield gateway, kind, min(found), max(found)
+
+
+def _covered_cases(bill: Bill) -> Iterator[BillDifference]:
+    """The open cases about which this bill has the last word."""
+    about_bills = differences.waiting().exclude(kind=DifferenceKind.UNCONFIRMED)
+    for gateway, kind, first, last in _covered(bill):
+        is_refund = Q(kind__startswith="refund-")
+        yield from about_bills.filter(
+            is_refund if kind == REFUND else ~is_refund,
             gateway=gateway,
-            state=AttemptState.PAID,
-            paid_at__gte=begin,
-            paid_at__lt=end,
-        ).exclude(out_trade_no__in=[line.number for line in bill])
-        for number in alone.values_list("out_trade_no", flat=True):
-            yield Difference(gateway, "payment", number, "not in the bill")
+            day__range=(first, last),
+        )
 
 
-def _compare_refunds(bill: Sequence[BillLine]) -> Iterator[Difference]:
-    ours = {
-        (refund.attempt.gateway, refund.out_refund_no): refund
-        for refund in Refund.objects.filter(
-            out_refund_no__in=[line.number for line in bill]
-        ).select_related("attempt")
-    }
-    for line in bill:
-        refund = ours.get((line.gateway, line.number))
-        if refund is None:
-            yield _differs(line, "unknown here")
-        elif refund.state != RefundState.SUCCESS:
-            yield _differs(line, f"returned there, {refund.state} here")
-        elif refund.amount_fen != line.amount_fen:
-            here = yuan(refund.amount_fen)
-            yield _differs(line, f"{yuan(line.amount_fen)} there, {here} here")
-    for gateway, (begin, end) in _covered(bill).items():
-        alone = Refund.objects.filter(
-            attempt__gateway=gateway,
-            state=RefundState.SUCCESS,
-            finished_at__gte=begin,
-            finished_at__lt=end,
-        ).exclude(out_refund_no__in=[line.number for line in bill])
-        for number in alone.order_by("pk").values_list("out_refund_no", flat=True):
-            yield Difference(gateway, "refund", number, "not in the bill")
+# --- Cases that are gone -------------------------------------------------------------
 
 
-def _differs(line: BillLine, words: str) -> Difference:
-    return Difference(line.gateway, line.kind, line.number, words)
-
-
-def _covered(bill: Sequence[BillLine]) -> dict[str, tuple[datetime, datetime]]:
-    """The whole days [begin, end) that the lines of each gateway span."""
-    days: dict[str, list[date]] = {}
-    for line in bill:
-        if line.at is not None:
-            day = line.at.astimezone(BEIJING).date()
-            days.setdefault(line.gateway, []).append(day)
-    return {
-        gateway: (_midnight(min(found)), _midnight(max(found) + timedelta(days=1)))
-        for gateway, found in days.items()
-    }
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), BEIJING)
+def heal_settled(*, now: datetime) -> int:
+    """Close the cases whose money our books show by now, whoever booked it."""
+    gone = []
+    about_bills = differences.waiting().exclude(kind=DifferenceKind.UNCONFIRMED)
+    for row in about_bills.filter(theirs_fen__isnull=False):
+        assert row.theirs_fen is not None
+        kind = REFUND if row.kind.startswith("refund-") else PAYMENT
+        line = BillLine(
+            row.gateway, kind, row.number, row.txn_id, row.theirs_fen, at=None
+        )
+        attempts, refunds = _ours([line])
+        key = row.gateway, row.number
+        if kind == PAYMENT and _of_payment(line, attempts.get(key), row.day) is None:
+            gone.append(row.pk)
+        if kind == REFUND and _of_refund(line, refunds.get(key), row.day) is None:
+            gone.append(row.pk)
+    note = _("本店后来入账，已一致")
+    return differences.heal(BillDifference.objects.filter(pk__in=gone), note, now=now)

@@ -41,10 +41,30 @@ class Source:
 
     kind    ``notice``, ``query``, ``close`` or ``manual``
     digest  names a message once for ever (K24); "" for answers that are not kept
+    doubt   raise ``AskFirst`` where a success should be confirmed before it is booked
+    weak    the signature proves little: that is so for every success
     """
 
     kind: str
     digest: str = ""
+    doubt: bool = False
+    weak: bool = False
+
+
+class AskFirst(Exception):
+    """A success of a large sum, or of an attempt that was over; nothing was written.
+
+    must_be_asked  never booked on a notice alone: the sum is above the operator's limit,
+                   or the notice proves little and names another sum than the attempt's
+    """
+
+    def __init__(self, attempt: Attempt, *, must_be_asked: bool) -> None:
+        super().__init__(attempt.pk)
+        self.attempt, self.must_be_asked = attempt, must_be_asked
+
+
+CONFIRM_AFTER = timedelta(minutes=5)
+"""When to ask whether a notice of success was true (security 40: within ten)."""
 
 
 MOST_FEN = 10**13
@@ -75,7 +95,8 @@ def apply_result(
     Safe to repeat and to run in parallel: the state decides, not the log.
 
     trade   from a verified message of this shop's own merchant account
-    raises  nothing for any content of ``trade``; database errors pass through
+    raises  nothing for any content of ``trade`` but ``AskFirst`` where ``source`` says
+            so; database errors pass through
     """
     try:
         return _apply(gateway, trade, source=source, now=now)
@@ -104,7 +125,9 @@ def _apply(
         log.error("gateway=%s %s names another moment", gateway, source.kind)
         return _record(gateway, trade, None, EventOutcome.ORPHAN, source, now=now)
     if trade.state == TradeState.PAID:
-        outcome = _apply_paid(order, attempt, trade, now=now)
+        if source.doubt:
+            _doubt(attempt, trade, weak=source.weak)
+        outcome = _apply_paid(order, attempt, trade, source=source, now=now)
     else:
         outcome = _apply_unpaid(attempt, trade, now=now)
     return _record(gateway, trade, attempt, outcome, source, now=now)
@@ -135,8 +158,25 @@ def _apply_unpaid(attempt: Attempt, trade: Trade, *, now: datetime) -> EventOutc
     return EventOutcome.NOTED
 
 
+def _doubt(attempt: Attempt, trade: Trade, *, weak: bool) -> None:
+    """Refuse to believe at once what pays a forger most (security 40).
+
+    Another sum or currency than the attempt's delivers nothing: a person sees it (R7).
+    But under a weak signature it would make the true payment look like a second one.
+    """
+    would_pay = (trade.amount_fen, trade.currency) == (
+        attempt.amount_fen,
+        attempt.currency,
+    )
+    if attempt.state == AttemptState.PAID or not (weak or (would_pay and trade.txn_id)):
+        return
+    is_large = attempt.amount_fen > rules.current().confirm_above_fen
+    if weak or is_large or attempt.state not in LIVE_STATES:
+        raise AskFirst(attempt, must_be_asked=is_large or not would_pay)
+
+
 def _apply_paid(
-    order: Order, attempt: Attempt, trade: Trade, *, now: datetime
+    order: Order, attempt: Attempt, trade: Trade, *, source: Source, now: datetime
 ) -> EventOutcome:
     if attempt.state == AttemptState.PAID:
         return _apply_again(order, attempt, trade)
@@ -149,6 +189,7 @@ def _apply_paid(
     attempt.paid_currency = trade.currency
     attempt.paid_at = trade.paid_at or now
     attempt.next_query_at = None
+    attempt.confirm_at = now + CONFIRM_AFTER if source.kind == "notice" else None
     refund = None
     if _differs(attempt):
         log.error("gateway=%s amount or currency differs", attempt.gateway)
@@ -170,6 +211,7 @@ def _apply_paid(
             "paid_currency",
             "paid_at",
             "next_query_at",
+            "confirm_at",
             "refund_reserved_fen",
         ]
     )
@@ -352,39 +394,16 @@ def _record_clash(
     return _record(gateway, trade, attempt, EventOutcome.CLASH, source, now=now)
 
 
-def record_doubt(
-    gateway: str, said: Trade, found: Trade, *, source: Source, now: datetime
+@transaction.atomic(durable=True)
+def record_doubted(
+    gateway: str, trade: Trade, attempt: Attempt, *, digest: str, now: datetime
 ) -> None:
-    """Keep a success that the gateway's own query denies (security 40), for a person.
-
-    Nothing else moves: if the query was merely behind, the next notice or poll settles.
-    """
-    log.error("gateway=%s a success that its query denies", gateway)
-    with transaction.atomic(durable=True):
-        attempt = Attempt.objects.filter(
-            gateway=gateway, out_trade_no=said.number
-        ).first()
-        GatewayEvent.objects.bulk_create(
-            [
-                GatewayEvent(
-                    gateway=gateway,
-                    digest=digest_of(f"doubt:{source.kind}:{said.number}".encode()),
-                    kind=source.kind,
-                    number=said.number[:64],
-                    txn_id=said.txn_id[:64],
-                    amount_fen=said.amount_fen if is_plain(said) else None,
-                    currency=said.currency[:3],
-                    content={
-                        "state": said.raw_state[:40],
-                        "found": found.raw_state[:40],
-                    },
-                    attempt=attempt,
-                    outcome=EventOutcome.DOUBTED,
-                    created_at=now,
-                )
-            ],
-            ignore_conflicts=True,
-        )
+    """Keep a success that was not booked, and let the next poll ask about it."""
+    source = Source("notice", digest)
+    _record(gateway, trade, attempt, EventOutcome.NOTED, source, now=now)
+    Attempt.objects.filter(pk=attempt.pk).exclude(state=AttemptState.PAID).update(
+        next_query_at=now
+    )
 
 
 def record_alien(gateway: str, number: str, *, digest: str, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from kameng.celery import app
-from payments import polling, refunds
+from payments import bill_days, confirmation, polling, refunds
 
 
 @app.task(name="payments.tasks.poll_attempts_task")
@@ -19,3 +19,13 @@ def expire_orders_task() -> int:
 @app.task(name="payments.tasks.continue_refunds_task")
 def continue_refunds_task() -> int:
     return refunds.continue_refunds(now=timezone.now())
+
+
+@app.task(name="payments.tasks.confirm_payments_task")
+def confirm_payments_task() -> int:
+    return confirmation.confirm_due(now=timezone.now())
+
+
+@app.task(name="payments.tasks.fetch_bills_task")
+def fetch_bills_task() -> int:
+    return bill_days.fetch_due(now=timezone.now())

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,13 +21,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 
-from sandbox import alipay_notices, rsa
+from sandbox import alipay_notices, bills, rsa
 from sandbox.alipay_notices import BUYER, Fields, amounts, signing_text
 from sandbox.faults import Seal, answered
 from sandbox.formats import yuan_text
 from sandbox.keys import ALIPAY_APP_ID
 from sandbox.notices import Letter
-from sandbox.times import beijing_text, from_beijing_text
+from sandbox.times import BEIJING, beijing_text, from_beijing_text
 from sandbox.trades import Payment, Refund, RefundStatus, Trade, TradeState
 from sandbox.world import Call, world
 
@@ -70,7 +70,10 @@ class Order:
 
 
 def urls() -> list[URLPattern]:
-    return [path("gateway.do", gateway)]
+    return [
+        path("gateway.do", gateway),
+        path("alipay/bill/<str:token>/", bill_file),
+    ]
 
 
 def gateway(request: HttpRequest) -> HttpResponse:
@@ -323,6 +326,37 @@ def _refund_query(
     }
 
 
+def _bill(
+    content: dict[str, Any], parameters: Fields, here: str, now: datetime
+) -> dict[str, Any]:
+    if content.get("bill_type") != "trade":
+        raise BusinessError("isv.invalid-parameter", "bill_type 不对", code="40002")
+    try:
+        day = date.fromisoformat(str(content.get("bill_date", "")))
+    except ValueError as error:
+        raise BusinessError("isp.invalid-argument", "bill_date 不对") from error
+    if day >= now.astimezone(BEIJING).date() or not bills.moves(NAME, day):
+        raise BusinessError("isp.bill_not_exist", "账单不存在")
+    token = bills.offer(bills.alipay_zip(day))
+    return {"bill_download_url": f"{here}/{NAME}/bill/{token}/"}
+
+
+def bill_file(request: HttpRequest, token: str) -> HttpResponse:
+    """The file behind a secret address, as Alipay's bill centre hands it out."""
+    file = bills.FILES.get(token)
+    fault = world().faults.take(NAME, "bill_file")
+    response = answered(
+        world().faults,
+        fault,
+        work=lambda: HttpResponse(file or b"", "application/zip", 200 if file else 404),
+        refuse=lambda code, status: HttpResponse(code, "text/plain", status),
+        send=lambda answer, _seal: answer,
+    )
+    outcome = fault.kind if fault else str(response.status_code)
+    world().calls.append(Call(NAME, "bill_file", "", outcome, world().now()))
+    return response
+
+
 Interface = Callable[[dict[str, Any], Fields, str, datetime], dict[str, Any]]
 
 PAGES = {"alipay.trade.page.pay": "page", "alipay.trade.wap.pay": "wap"}
@@ -332,6 +366,7 @@ INTERFACES: dict[str, tuple[str, Interface]] = {
     "alipay.trade.close": ("close", _close),
     "alipay.trade.refund": ("refund", _refund),
     "alipay.trade.fastpay.refund.query": ("refund_query", _refund_query),
+    "alipay.data.dataservice.bill.downloadurl.query": ("bill", _bill),
 }
 PRODUCT_CODES = {
     "page": ("FAST_INSTANT_TRADE_PAY",),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, re_path
 
-from sandbox import rsa, wechat_notices, wechat_seal
+from sandbox import bills, rsa, wechat_notices, wechat_seal
 from sandbox.faults import Seal, answered
 from sandbox.keys import WECHAT_APP_ID, WECHAT_MCH_ID
 from sandbox.notices import Letter
-from sandbox.times import beijing_text, from_rfc3339_text, rfc3339_text
+from sandbox.times import BEIJING, beijing_text, from_rfc3339_text, rfc3339_text
 from sandbox.trades import Payment, Refund, RefundStatus, Trade, TradeState
 from sandbox.wechat_notices import TRADE_TYPES, Json, refund_amounts, transaction
 from sandbox.world import Call, world
@@ -74,6 +76,8 @@ def urls() -> list[URLPattern]:
         path("v3/refund/domestic/refunds", refund),
         path("v3/refund/domestic/refunds/<str:number>", refund_query),
         path("v3/certificates", certificates),
+        path("v3/bill/tradebill", trade_bill),
+        path("v3/billdownload/file", bill_file),
         path("wechat/h5/", open_h5),
         path("wechat/jsapi/", open_jsapi),
     ]
@@ -159,6 +163,53 @@ def certificates(request: HttpRequest) -> HttpResponse:
         return Answer(200, {"data": [entry]})
 
     return _served(request, "GET", "certificates", work)
+
+
+def trade_bill(request: HttpRequest) -> HttpResponse:
+    def work(ask: Ask) -> Answer:
+        try:
+            day = date.fromisoformat(ask.query.get("bill_date", ""))
+        except ValueError as error:
+            raise ApiError(400, "PARAM_ERROR", "bill_date 不对") from error
+        if ask.query.get("bill_type", "ALL") != "ALL":
+            raise ApiError(400, "PARAM_ERROR", "沙箱只有 ALL 账单")
+        if day >= ask.now.astimezone(BEIJING).date() or not bills.moves(NAME, day):
+            raise ApiError(400, "NO_STATEMENT_EXIST", "账单文件不存在")
+        text = bills.wechat_text(day)
+        is_packed = ask.query.get("tar_type") == "GZIP"
+        token = bills.offer(gzip.compress(text) if is_packed else text)
+        payload = {
+            "hash_type": "SHA1",
+            "hash_value": hashlib.sha1(text, usedforsecurity=False).hexdigest(),
+            "download_url": f"{ask.here}/v3/billdownload/file?token={token}",
+        }
+        return Answer(200, payload)
+
+    return _served(request, "GET", "bill", work)
+
+
+def bill_file(request: HttpRequest) -> HttpResponse:
+    """The file itself: asked for with a signature, answered without one."""
+
+    def work() -> HttpResponse:
+        try:
+            ask = _authenticated(request)
+        except ApiError as error:
+            return _send(error.answer, Seal.NONE)
+        file = bills.FILES.get(ask.query.get("token", ""))
+        return HttpResponse(file or b"", "text/plain", 200 if file else 404)
+
+    fault = world().faults.take(NAME, "bill_file")
+    response = answered(
+        world().faults,
+        fault,
+        work=work,
+        refuse=lambda code, status: HttpResponse(code, "text/plain", status),
+        send=lambda answer, _seal: answer,
+    )
+    outcome = fault.kind if fault else str(response.status_code)
+    world().calls.append(Call(NAME, "bill_file", "", outcome, world().now()))
+    return response
 
 
 def _served(

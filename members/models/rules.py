@@ -26,6 +26,9 @@ class ShopRules(models.Model):
         _("网关联系不上时的宽限"), default=10 * 60
     )
     late_seconds = models.PositiveIntegerField(_("迟到的钱仍可开通"), default=24 * 3600)
+    confirm_above_fen = models.PositiveIntegerField(
+        _("多少以上先查单再入账（分）"), default=50_000
+    )
     open_orders_max = models.PositiveSmallIntegerField(_("每人未付订单上限"), default=5)
     open_orders_per_address = models.PositiveSmallIntegerField(
         _("每个地址未付订单上限"), default=20

@@ -26,7 +26,6 @@ class Migration(migrations.Migration):
                 ('label_en', models.CharField(blank=True, max_length=40, verbose_name='英文名称')),
                 ('epay_type', models.CharField(blank=True, help_text='对方平台给的代码，例如 qqpay；话费由服务器设置决定，这里留空', max_length=16, verbose_name='易支付 type')),
                 ('cap_fen', models.PositiveIntegerField(blank=True, help_text='空着就是没有上限', null=True, verbose_name='单笔上限（分）')),
-                ('confirm_above_fen', models.PositiveIntegerField(default=50000, help_text='到账通知总是先查单再开通。查不到结果时，超过这个金额就等查到再开通；0 是一律等', verbose_name='必须查单确认（分）')),
                 ('position', models.PositiveSmallIntegerField(default=0, verbose_name='顺序')),
                 ('enabled', models.BooleanField(default=True, verbose_name='开放')),
             ],
@@ -35,19 +34,6 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': '第三方渠道（易支付）',
                 'ordering': ['position', 'id'],
             },
-        ),
-        migrations.RemoveConstraint(
-            model_name='gatewayevent',
-            name='gateway_event_known',
-        ),
-        migrations.AlterField(
-            model_name='gatewayevent',
-            name='outcome',
-            field=models.CharField(choices=[('settled', '入账'), ('duplicate', '重复'), ('noted', '已记录'), ('mismatch', '金额或币种不符'), ('surplus', '多付，退回'), ('late', '迟到，退回'), ('overpaid', '同单第二笔交易'), ('orphan', '无此单'), ('alien', '不是本商户'), ('clash', '交易号重复'), ('refund', '退款结果'), ('external', '网关侧退款'), ('doubted', '通知与查单不符')], max_length=10, verbose_name='结果'),
-        ),
-        migrations.AddConstraint(
-            model_name='gatewayevent',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['settled', 'duplicate', 'noted', 'mismatch', 'surplus', 'late', 'overpaid', 'orphan', 'alien', 'clash', 'refund', 'external', 'doubted'])), name='gateway_event_known'),
         ),
         migrations.AddConstraint(
             model_name='epaychannel',

@@ -43,6 +43,8 @@ def test_i14_empty_is_the_normal_state_and_says_so(
     assert {label: count for label, (count, _url) in shown.items()} == {
         "没有入账的钱": 0,
         "对不上的网关通知": 0,
+        "对账差异": 0,
+        "没取到的账单": 0,
         "近 7 天没发出的消息": 0,
         "已放弃的待办": 0,
         "待付款订单": 1,
@@ -76,6 +78,8 @@ def test_i14_every_number_links_to_the_list_behind_it(
     assert {label: count for label, (count, _url) in shown.items()} == {
         "没有入账的钱": 1,
         "对不上的网关通知": 3,
+        "对账差异": 0,
+        "没取到的账单": 0,
         "近 7 天没发出的消息": 2,
         "已放弃的待办": 1,
         "待付款订单": 1,

@@ -18,6 +18,7 @@ from django.utils import timezone
 from members import staff_roles
 from members.models import Benefit, Entitlement, Member, Pause, ShopRules, Tier
 from notifications.models import Outbox
+from payments.bill_models import BillDay, BillDifference
 from payments.models import Attempt, EpayChannel, Refund
 from tests.console.conftest import pay, signed_in, staff
 
@@ -28,6 +29,8 @@ VIEW = {  # who may look
     "attempt": "so",
     "refund": "so",
     "gatewayevent": "so",
+    "billdifference": "so",
+    "billday": "so",
     "member": "so",
     "entitlement": "so",
     "segment": "so",
@@ -81,6 +84,10 @@ def expected(address: Address, role: str, method: str) -> int:
             return 200 if edits and address.model in may else 403
         case "preview":
             return 405 if method == "get" else 200
+        case "resolve" if not edits:
+            return 403
+        case "resolve":  # an empty reason
+            return 405 if method == "get" else 422
     return 200
 
 
@@ -134,6 +141,10 @@ def rows(
         attempt,
         Refund.objects.get(),
         attempt.gateway_events.get(),
+        BillDifference.objects.create(
+            gateway="wechat", day=now.date(), kind="unknown", number="N"
+        ),
+        BillDay.objects.create(gateway="wechat", day=now.date(), due_at=now),
         buyer,
         Entitlement.objects.get(),
         Entitlement.objects.get().segments.get(),
@@ -205,13 +216,23 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
         if model in ("tier", "plan"):
             yield Address("preview", reverse(f"{stem}_preview"), model)
             yield Address("preview", reverse(f"{stem}_preview", args=[row.pk]), model)
+        if model == "billdifference":
+            yield Address("resolve", reverse(f"{stem}_resolve", args=[row.pk]), model)
 
 
 def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
     known = {
         f"{row._meta.app_label}_{model}_{name}"
         for model, row in rows.items()
-        for name in ("changelist", "add", "history", "delete", "change", "preview")
+        for name in (
+            "changelist",
+            "add",
+            "history",
+            "delete",
+            "change",
+            "preview",
+            "resolve",
+        )
     } | {address.name for address in addresses(rows)}
     known |= {"orders_order_find", "members_member_unblock"}
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}

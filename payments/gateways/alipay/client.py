@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from payments.gateways import beijing, keys, values
+from payments.gateways import beijing, bills, keys, values
 from payments.gateways.contract import NoticeRefused, Refused, Unclear
 from payments.gateways.wire import Answer, Wire
 
@@ -94,6 +94,23 @@ class AlipayClient:
             content=urlencode(self.request(method, content, now=now, **urls)).encode(),
         )
         return self.read(method, answer)
+
+    def download(self, url: str) -> bytes:
+        """The file at an address that Alipay has named and the caller has checked.
+
+        raises  Unclear
+        """
+        answer = self._wire.exchange(
+            "GET",
+            url,
+            headers={},
+            content=b"",
+            largest=bills.LARGEST_FILE,
+            seconds=bills.DOWNLOAD_SECONDS,
+        )
+        if answer.status != 200:
+            raise Unclear(f"http-{answer.status}")
+        return answer.body
 
     def read(self, method: str, answer: Answer) -> dict[str, Any]:
         """The inner object of an answer to ``method``.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Self
 
 from django.conf import LazySettings
 
 from payments.gateways import beijing, keys, reading, values, yuan
+from payments.gateways.alipay import bill
 from payments.gateways.alipay.client import AlipayClient
+from payments.gateways.bills import BillLine
 from payments.gateways.contract import (
     Handover,
     HandoverKind,
@@ -74,6 +76,7 @@ class AlipayGateway:
     ) -> None:
         self.client = client
         self.origins: tuple[str, ...] = (origin,)
+        self._origin = origin
         self._app_id = app_id
         self._seller_id = seller_id
 
@@ -216,6 +219,10 @@ class AlipayGateway:
             refund_fen=yuan.parse(found.get("refund_amount")),
             raw_state=status,
         )
+
+    def fetch_bill(self, day: date, *, now: datetime) -> list[BillLine]:
+        """See ``bills.BillSource``."""
+        return bill.fetch(self.client, self._seller_id, self._origin, day, now=now)
 
     def parse_notice(self, request: NoticeRequest, *, now: datetime) -> Notice:
         """Verify a notice and say what it is about.

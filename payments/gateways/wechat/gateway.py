@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import quote
 
 from django.conf import LazySettings
 
 from payments.gateways import beijing, keys, reading, values
+from payments.gateways.bills import BillLine
 from payments.gateways.contract import (
     Handover,
     HandoverKind,
@@ -31,6 +32,7 @@ from payments.gateways.contract import (
     Unclear,
     Window,
 )
+from payments.gateways.wechat import bill
 from payments.gateways.wechat.client import (
     Forged,
     MerchantKey,
@@ -91,6 +93,7 @@ class WechatGateway:
     def __init__(self, *, client: WechatClient, app_id: str, origin: str) -> None:
         self.client = client
         self.origins = tuple(dict.fromkeys((origin, _CASHIER)))
+        self._origin = origin
         self._app_id = app_id
         self._mch_id = client.merchant.mch_id
 
@@ -269,6 +272,10 @@ class WechatGateway:
                 raw_state=error.code,
             )
         return _answered_refund(answer, request)
+
+    def fetch_bill(self, day: date, *, now: datetime) -> list[BillLine]:
+        """See ``bills.BillSource``."""
+        return bill.fetch(self.client, self._origin, day, now=now)
 
     def parse_notice(self, request: NoticeRequest, *, now: datetime) -> Notice:
         """Verify, decrypt and translate a notice.

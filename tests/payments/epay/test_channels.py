@@ -192,7 +192,6 @@ def add(console: Client, **fields: object) -> Any:
         "label_en": "QQ Wallet",
         "epay_type": "qqpay",
         "cap_fen": "2000",
-        "confirm_above_fen": "50000",
         "position": "1",
         "enabled": "on",
     }

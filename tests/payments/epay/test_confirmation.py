@@ -9,11 +9,12 @@ import pytest
 from django.test import Client
 
 from members.models import Member
-from notifications.models import Outbox
 from orders.models import Order
-from payments import cases
+from payments import cases, confirmation
 from payments.attempts import Way
+from payments.bill_models import BillDifference
 from payments.models import Attempt, EpayChannel, GatewayEvent, Refund
+from tests.payments.test_confirmation import limit
 from tests.races import at_once
 from tests.sandbox.merchant import Received
 from tests.shopping import WECHAT, Till, broken, counts, fresh
@@ -39,6 +40,10 @@ def lie(till: Till, attempt: Attempt, variant: str = "resend", **more: Any) -> R
     """A notice under the true key of a payment that never was."""
     till.wallet.notify("epay", attempt.out_trade_no, variant, **more)
     return till.caught()[0]
+
+
+def doubts() -> list[tuple[str, str, str]]:
+    return list(BillDifference.objects.values_list("kind", "number", "state"))
 
 
 def cut_off(till: Till) -> None:
@@ -81,21 +86,18 @@ def test_a_success_that_the_query_denies_grants_nothing(
     assert fresh(attempt.order).status == "pending"
     assert fresh(attempt).state == "open"
     assert counts(member)["entitlements"] == 0
-    [doubt] = cases.open_events()
-    assert (doubt.outcome, doubt.attempt) == ("doubted", attempt)
-    assert broken(till.now, besides=("INV-12",)) == []
-    assert broken(till.now) != [], "the audit names it until a person has looked"
+    assert doubts() == [("unconfirmed", attempt.out_trade_no, "open")]
+    assert broken(till.now) == []
 
 
-def test_a_query_that_was_only_behind_leaves_nothing_to_look_at(
-    till: Till, attempt: Attempt
-) -> None:
-    """The lie became true: the case closes itself, and the repeat settles."""
+def test_the_true_payment_settles_after_a_lie(till: Till, attempt: Attempt) -> None:
+    """40: a person still sees that somebody has named a transaction that is none."""
     notice = lie(till, attempt)
     deliver(till, notice)
     till.wallet.pay("epay", attempt.out_trade_no, notify="lose")
     assert deliver(till, notice).content == b"success"
     assert fresh(attempt.order).status == "paid"
+    assert doubts() == [("unconfirmed", attempt.out_trade_no, "open")]
 
 
 def test_a_lie_about_an_expired_order_grants_nothing(
@@ -172,9 +174,9 @@ def test_without_an_answer_small_sums_are_granted_and_asked_about_again(
     assert fresh(attempt.order).status == "paid"
     till.wallet.clear_faults()
     till.wait(minutes=10)
-    till.run_outbox()
-    assert Outbox.objects.get(kind="attempt.confirm").state == "done"
-    assert list(cases.open_events()) == []
+    assert confirmation.confirm_due(now=till.now) == 1
+    assert fresh(attempt).confirm_at is None
+    assert doubts() == []
     assert broken(till.now) == []
 
 
@@ -188,9 +190,8 @@ def test_a_lie_that_was_granted_is_found_out_within_ten_minutes(
     assert fresh(attempt.order).status == "paid"
     till.wallet.clear_faults()
     till.wait(minutes=10)
-    till.run_outbox()
-    [doubt] = cases.open_events()
-    assert (doubt.kind, doubt.outcome) == ("query", "doubted")
+    confirmation.confirm_due(now=till.now)
+    assert doubts() == [("unconfirmed", attempt.out_trade_no, "open")]
 
 
 def test_the_question_is_repeated_until_somebody_answers(
@@ -199,23 +200,22 @@ def test_the_question_is_repeated_until_somebody_answers(
     notice = paid(till, attempt)
     cut_off(till)
     deliver(till, notice)
-    till.wait(minutes=3)
-    till.run_outbox()
-    assert Outbox.objects.get(kind="attempt.confirm").state == "new"
+    till.wait(minutes=6)
+    confirmation.confirm_due(now=till.now)
+    assert fresh(attempt).confirm_at is not None
     till.wallet.clear_faults()
     till.wait(minutes=2)
-    till.run_outbox()
-    assert Outbox.objects.get(kind="attempt.confirm").state == "done"
+    confirmation.confirm_due(now=till.now)
+    assert fresh(attempt).confirm_at is None
 
 
 def test_larger_sums_wait_for_an_answer(till: Till, attempt: Attempt) -> None:
     """The limit is the operator's; then the poll brings what the notice could not."""
-    EpayChannel.objects.update(confirm_above_fen=1_499)
+    limit(1_499)
     notice = paid(till, attempt)
     cut_off(till)
     assert deliver(till, notice).content == b"fail"
     assert fresh(attempt.order).status == "pending"
-    assert not Outbox.objects.filter(kind="attempt.confirm").exists()
     till.wallet.clear_faults()
     till.wait(minutes=1)
     till.poll()
