@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from members.models import Entitlement
 from orders.models import Order
+from payments.renewal_models import AutoRenew as AutoRenew
+from payments.renewal_models import Consent as Consent
 
 
 class AttemptState(models.TextChoices):

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from kameng.celery import app
-from payments import polling, refunds
+from payments import mandates, polling, refunds, renewal
 
 
 @app.task(name="payments.tasks.poll_attempts_task")
@@ -19,3 +19,9 @@ def expire_orders_task() -> int:
 @app.task(name="payments.tasks.continue_refunds_task")
 def continue_refunds_task() -> int:
     return refunds.continue_refunds(now=timezone.now())
+
+
+@app.task(name="payments.tasks.renew_task")
+def renew_task() -> int:
+    now = timezone.now()
+    return mandates.poll_signatures(now=now) + renewal.run_due(now=now)

@@ -57,6 +57,7 @@ def index(request: HttpRequest) -> HttpResponse:
             if trade.links
         ]
         messages = len(world().messages)
+        agreements = list(world().agreements)
     waiting = [row for row in rows if row["state"] in ("open", "unopened")]
     ended = [row for row in rows if row["state"] not in ("open", "unopened")]
     return render(
@@ -67,6 +68,7 @@ def index(request: HttpRequest) -> HttpResponse:
             "waiting_count": len(waiting),
             "ended": ended[:SHOWN],
             "messages": messages,
+            "agreements": agreements[:SHOWN],
             "faults": world().faults.all(),
         },
     )

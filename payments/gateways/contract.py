@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from payments.gateways.mandates import Mandate
 
 
 class Product(StrEnum):
@@ -26,6 +29,7 @@ class Product(StrEnum):
     PAGE = "page"  # Alipay: cashier page on a desktop
     WAP = "wap"  # Alipay: cashier page on a phone
     QR = "qr"  # Alipay: QR on our page
+    MANDATE = "mandate"  # charged under a renewal mandate, without the shopper
 
 
 BY_ADDRESS = frozenset({Product.PAGE, Product.WAP})
@@ -168,6 +172,7 @@ class Notice:
              used, but ``number`` may be queried
     trade    what it says about a payment, if it does
     refund   what it says about a refund, if it does (both may be present)
+    mandate  what it says about a renewal mandate, if it is about one
     event_id the gateway's own id of the notice, "" where it has none
     """
 
@@ -176,6 +181,7 @@ class Notice:
     fresh: bool = True
     trade: Trade | None = None
     refund: RefundResult | None = None
+    mandate: Mandate | None = None
     event_id: str = ""
 
 
