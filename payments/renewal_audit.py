@@ -50,8 +50,10 @@ def _charged_without_consent(now: datetime) -> Broken:
 @check("15", "a charge came three days and more after its notice had gone out")
 def _charged_without_notice(now: datetime) -> Broken:
     told = Notification.objects.filter(
+        Q(channel=Notification.Channel.SMS) | Q(member__phone__isnull=True),
         member=OuterRef("order__member"),
         kind=renewal_telling.KIND,
+        key__startswith=renewal_telling.PREFIX,
         expires_at=OuterRef("order__expires_at"),
         sent_at__lte=OuterRef("created_at") - renewal_steps.UNHURRIED,
     )

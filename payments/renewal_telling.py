@@ -15,6 +15,7 @@ from payments.models import AutoRenew, Consent
 from payments.renewal_models import EndedBy
 
 KIND = "renewal"
+PREFIX = "renewal:"
 ENDINGS = {
     EndedBy.WALLET: "renewal_off",
     EndedBy.PLAN: "renewal_off",
@@ -44,7 +45,7 @@ def announce(
     messages.queue(
         *(
             Message(
-                key=f"{KIND}:{_end_key(member)}:{channel.value}",
+                key=f"{PREFIX}{_end_key(member)}:{channel.value}",
                 member_id=member.pk,
                 kind=KIND,
                 channel=channel,
@@ -68,7 +69,7 @@ def notices(member: Member) -> QuerySet[Notification]:
     return Notification.objects.filter(
         member=member,
         kind=KIND,
-        key__startswith=f"{KIND}:",
+        key__startswith=PREFIX,
         expires_at=member.paid_until,
     )
 

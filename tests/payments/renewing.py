@@ -14,7 +14,7 @@ from notifications.models import Notification
 from orders.models import Order
 from payments import mandates, renewal
 from payments.models import Attempt, AutoRenew, Consent
-from tests.sandbox_process import Json
+from tests.sandbox_process import Json, wait_for
 from tests.shopping import WECHAT, Till, fresh, new_member
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -70,7 +70,10 @@ class Renewals:
         """She agrees on the page, and its notice reaches the shop."""
         self.wallet(consent, "agree", **options)
         if options.get("notify") != "lose":
-            [notice] = self.till.caught()
+            assert self.till.notices is not None
+            box, mark = self.till.notices.received, consent.number.encode()
+            [notice] = wait_for(lambda: [each for each in box if mark in each.body])
+            box.remove(notice)
             answer = self.till.deliver(notice, gateway="alipay")
             assert answer.content == b"success"
 
