@@ -28,7 +28,9 @@ KIND = "expiring"
 RENEWAL = "renewal"
 """Whose time renews itself is reminded of the charge instead, in these words (E8)."""
 PREFIX = "expire:"
-"""Of the keys of reminders, whatever their words."""
+IS_ONE = Q(key__startswith=PREFIX) | Q(kind=KIND) & ~Q(key__startswith="renewal-")
+"""Which messages are reminders, in either words; the second kind of keys belongs to an
+``expiring`` that says how a renewal ended."""
 
 LONG = timedelta(days=7)
 """With at least so much left after the last purchase the reminder comes days before
@@ -199,7 +201,7 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
     about_it = Notification.objects.filter(
         member=OuterRef("pk"), expires_at=OuterRef("paid_until")
     )
-    told = about_it.filter(key__startswith=PREFIX)
+    told = about_it.filter(IS_ONE)
     renewal = about_it.filter(kind=RENEWAL, member__auto_renew__enabled=True)
     return (
         Member.objects.filter(

@@ -498,8 +498,7 @@ def _another_ending(now: datetime) -> Broken:
 
 
 def _reminders() -> QuerySet[Notification]:
-    reminding = Notification.objects.filter(key__startswith=reminders.PREFIX)
-    return reminding.order_by("pk")
+    return Notification.objects.filter(reminders.IS_ONE).order_by("pk")
 
 
 @check("16", "an end is reminded of once through each channel")
