@@ -153,6 +153,10 @@ def _signed(consent_id: int, contract_no: str, *, now: datetime) -> None:
     consent = Consent.objects.get(pk=consent_id)
     if consent.state == ConsentState.SIGNED:
         return
+    others = Consent.objects.filter(gateway=consent.gateway, contract_no=contract_no)
+    if others.exclude(pk=consent.pk).exists():
+        log.error("gateway=%s one contract for two consents", consent.gateway)
+        return
     consent.contract_no = contract_no
     if consent.state == ConsentState.ENDED:
         consent.save(update_fields=["contract_no"])

@@ -76,7 +76,7 @@ def order(request: ShopRequest, no: str) -> HttpResponse:
     return render(request, "orders/order.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(["GET", "POST"])
 def short_link(request: ShopRequest, token: str) -> HttpResponse:
     """Where the links of our SMS land: the remaining time, nothing personal."""
     if links.read(token, links.STOP_RENEWAL) is not None:

@@ -418,6 +418,25 @@ def test_a_second_contract_for_one_consent_is_not_taken(waiting: Consent):
     assert AutoRenew.objects.get().enabled
 
 
+def test_a_contract_serves_one_consent(
+    waiting: Consent, operator: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B15"""
+    assert post(FarAlipay.notice(fields())) == b"success"
+    Consent.objects.create(
+        member=operator,
+        plan=waiting.plan,
+        price_fen=1_500,
+        gateway="alipay",
+        number="ANOTHER",
+        agreed_at=NOW,
+        next_query_at=NOW,
+    )
+    post(FarAlipay.notice(fields(external_agreement_no="ANOTHER")))
+    assert AutoRenew.objects.get().member_id == waiting.member_id
+    assert "one contract for two consents" in caplog.text
+
+
 def test_the_end_before_the_signature_stays_the_end(waiting: Consent):
     """B20: notices out of order; nothing is switched on again."""
     ended = {"notify_type": "dut_user_unsign", "status": "UNSIGN"}
