@@ -123,6 +123,13 @@ def test_a_retry_outside_the_hours_is_dropped():
     assert (over.do, over.why) == (Do.END, EndedBy.FAILED)
 
 
+def test_a_retry_that_was_missed_in_the_evening_is_not_made_up_for_after_the_end():
+    """E11: due at 20:50, seen at 21:05, over at 02:50: told at once, not at the end."""
+    night = {"paid_until": beijing("11-29 02:50"), **failed("11-27 20:00")}
+    assert step("11-28 20:50", **night).do is Do.CHARGE
+    assert step("11-28 21:05", **night).why is EndedBy.FAILED
+
+
 def test_nothing_is_charged_at_the_end_or_after_it():
     """E11"""
     assert step(END, **failed("11-29 17:00")).why is EndedBy.FAILED
