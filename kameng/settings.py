@@ -190,6 +190,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("continue-refunds", "payments.tasks.continue_refunds_task", 30),
         ("confirm-payments", "payments.tasks.confirm_payments_task", 30),
         ("fetch-bills", "payments.tasks.fetch_bills_task", 300),
+        ("renew", "payments.tasks.renew_task", 30),
         ("schedule-reminders", "members.tasks.schedule_reminders_task", 60),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),
@@ -286,6 +287,7 @@ ALIPAY_APP_ID = env.text("ALIPAY_APP_ID")
 ALIPAY_SELLER_ID = env.text("ALIPAY_SELLER_ID")
 ALIPAY_APP_PRIVATE_KEY = env.text("ALIPAY_APP_PRIVATE_KEY")
 ALIPAY_PUBLIC_KEY = env.text("ALIPAY_PUBLIC_KEY")
+ALIPAY_CYCLE_SCENE = env.text("ALIPAY_CYCLE_SCENE")
 
 WECHAT_PAY_BASE_URL = _endpoint("WECHAT_PAY_BASE_URL", "https://api.mch.weixin.qq.com")
 WECHAT_PAY_APP_ID = env.text("WECHAT_PAY_APP_ID")

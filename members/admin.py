@@ -247,6 +247,19 @@ class ShopRulesAdmin(ConsoleAdmin):
                 )
             },
         ),
+        (
+            gettext_lazy("自动续费（秒、点）"),
+            {
+                "fields": (
+                    "renewal_notice_seconds",
+                    "renewal_charge_seconds",
+                    "renewal_retry_seconds",
+                    "renewal_last_retry_seconds",
+                    "renewal_from_hour",
+                    "renewal_until_hour",
+                )
+            },
+        ),
     )
 
     def changelist_view(

@@ -20,6 +20,8 @@ ORDER = "o"
 """The status of one order."""
 RENEW = "r"
 """A member's way to renew in two taps."""
+STOP_RENEWAL = "s"
+"""The page that stops one member's automatic renewal."""
 
 
 def token(kind: str, pk: int) -> str:

@@ -6,7 +6,7 @@ the members whose end is near and not told yet; ``notifications`` delivers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain, islice
@@ -25,6 +25,12 @@ from notifications.models import Notification
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 KIND = "expiring"
+RENEWAL = "renewal"
+"""Whose time renews itself is reminded of the charge instead, in these words (E8)."""
+PREFIX = "expire:"
+IS_ONE = Q(key__startswith=PREFIX) | Q(kind=KIND) & ~Q(key__startswith="renewal-")
+"""Which messages are reminders, in either words; the second kind of keys belongs to an
+``expiring`` that says how a renewal ended."""
 
 LONG = timedelta(days=7)
 """With at least so much left after the last purchase the reminder comes days before
@@ -47,6 +53,8 @@ class Candidate(NamedTuple):
     phone: str | None
     paid_until: datetime
     last_bought_at: datetime | None
+    renewal: Mapping[str, str | int] | None
+    """What the notice of her automatic renewal said, None while that is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +169,14 @@ def fits_the_hour(params: texts.Params, *, now: datetime) -> bool:
     comes before the end of the membership.
     """
     end = datetime.fromisoformat(str(params["end"]))
+    return may_go_out(end, now=now)
+
+
+def may_go_out(end: datetime, *, now: datetime) -> bool:
+    """False when a message about an end has no hour left; waits for the morning.
+
+    raises  outbox.TryLater in the quiet hours
+    """
     quiet = quiet_hours(now, rules.current())
     if quiet is None:
         return True
@@ -185,9 +201,11 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
     bought = Entitlement.objects.filter(member=OuterRef("pk"))
     second = timedelta(seconds=1)  # a purchase counts from its whole second
     lately = bought.filter(created_at__gte=OuterRef("paid_until") - LONG + second)
-    told = Notification.objects.filter(
-        member=OuterRef("pk"), kind=KIND, expires_at=OuterRef("paid_until")
+    about_it = Notification.objects.filter(
+        member=OuterRef("pk"), expires_at=OuterRef("paid_until")
     )
+    told = about_it.filter(IS_ONE)
+    renewal = about_it.filter(kind=RENEWAL, member__auto_renew__enabled=True)
     return (
         Member.objects.filter(
             ~Exists(told),
@@ -198,7 +216,8 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
         .annotate(
             last_bought_at=Subquery(
                 bought.order_by("-created_at").values("created_at")[:1]
-            )
+            ),
+            renewal=Subquery(renewal.values("params")[:1]),
         )
         .order_by("paid_until", "pk")
         .values_list(*Candidate._fields)
@@ -232,13 +251,20 @@ def _messages(member: Candidate, reminder: Reminder, now: datetime) -> list[Mess
     if reminder.sms_at is not None and member.phone:
         due[Channel.SMS] = reminder.sms_at
     end = member.paid_until
+    kind = KIND
+    params: Mapping[str, str | int | datetime] = {
+        "end": end,
+        "link": links.token(links.RENEW, member.pk),
+    }
+    if member.renewal is not None:  # else she would pay for the same time twice
+        kind, params = RENEWAL, member.renewal
     return [
         Message(
-            key=f"expire:{member.pk}:{end.astimezone(UTC).isoformat()}:{channel.value}",
+            key=f"{PREFIX}{member.pk}:{end.astimezone(UTC).isoformat()}:{channel.value}",
             member_id=member.pk,
-            kind=KIND,
+            kind=kind,
             channel=channel,
-            params={"end": end, "link": links.token(links.RENEW, member.pk)},
+            params=params,
             due_at=at,
             expires_at=end,
         )

@@ -37,6 +37,12 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "quiet_until_hour": (0, 23),
     "reminder_seconds": (HOUR, 30 * DAY),
     "short_reminder_seconds": (HOUR, 3 * DAY),
+    "renewal_notice_seconds": (5 * DAY, 30 * DAY),  # 网络交易监督管理办法, article 18
+    "renewal_charge_seconds": (12 * HOUR, 2 * DAY),  # a gateway allows five days
+    "renewal_retry_seconds": (HOUR, 11 * HOUR),
+    "renewal_last_retry_seconds": (30 * 60, 10 * HOUR),
+    "renewal_from_hour": (7, 20),
+    "renewal_until_hour": (9, 22),
 }
 
 
@@ -54,4 +60,8 @@ def faults(rules: ShopRules) -> dict[str, str]:
         found["codes_per_phone_day"] = _("不能少于每号每小时的数。")
     if rules.codes_per_day < rules.codes_per_hour:
         found["codes_per_day"] = _("不能少于全店每小时的数。")
+    if rules.renewal_last_retry_seconds >= rules.renewal_retry_seconds:
+        found["renewal_last_retry_seconds"] = _("要比前一次重试更接近到期。")
+    if rules.renewal_until_hour < rules.renewal_from_hour + 2:
+        found["renewal_until_hour"] = _("扣款时段至少两小时。")
     return found

@@ -8,6 +8,9 @@ KINDS = {
     "activated": _("开通通知"),
     "expiring": _("到期提醒"),
     "renewal": _("续费预告"),
+    "renewal_off": _("续费已关闭"),
+    "renewal_price": _("续费要重新同意"),
+    "renewal_failed": _("续费没有成功"),
     "refund": _("退款通知"),
 }
 

@@ -102,7 +102,7 @@ def queue(*messages: Message, now: datetime) -> None:
     message on the site that is due is there at once and needs no worker.
     """
     for message in messages:
-        if message.kind not in texts.KINDS:
+        if message.kind not in texts.KINDS + texts.SITE_KINDS:
             raise ValueError(f"no text for {message.kind!r}")
     rows = [_row(message, now) for message in messages]
     to_deliver = [
@@ -160,6 +160,13 @@ def dismiss(notification_id: int, member_id: int, *, now: datetime) -> bool:
         dismissed_at=None,
     ).update(dismissed_at=now, read_at=Coalesce("read_at", now))
     return closed == 1
+
+
+def withdraw(member_id: int, kind: str, *, now: datetime) -> None:
+    """Take messages of a kind off the site, because what they say is over."""
+    Notification.objects.filter(
+        member_id=member_id, kind=kind, channel=Channel.SITE, dismissed_at=None
+    ).update(dismissed_at=now)
 
 
 @outbox.handler(Channel.SITE)

@@ -20,6 +20,8 @@ type Params = Mapping[str, str | int]
 
 KINDS = ("activated", "expiring", "renewal", "refund")
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
+SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed")
+"""What only the site says in so many words; an SMS about it is an ``expiring``."""
 
 
 def sms_words(params: Params, *, now: datetime) -> dict[str, str]:
@@ -47,6 +49,8 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
         case "renewal":
             title = gettext("{end} 将自动续费 ¥{price}").format(**words)
             return title, gettext("不想续？点这里关闭")
+        case "renewal_off" | "renewal_price" | "renewal_failed":
+            return _site_renewal_ended(kind, words)
         case "refund" if params.get("reason") == "surplus":
             title = gettext("这单付了两次，多付的 ¥{price} 正在退回")
             return title.format(**words), ""
@@ -108,6 +112,17 @@ def _site_expiring(params: Params, words: Mapping[str, str], now: datetime) -> s
     if days < 1:
         return gettext("会员 {end} 到期").format(**words)
     return gettext("会员 {end} 到期，还有 {n} 天").format(**words, n=days)
+
+
+def _site_renewal_ended(kind: str, words: Mapping[str, str]) -> tuple[str, str]:
+    body = gettext("会员用到 {end}").format(**words) if "end" in words else ""
+    match kind:
+        case "renewal_price":
+            title = gettext("{plan} 现在 ¥{price}，自动续费已停")
+            return title.format(**words), gettext("要按新价格续，请重新同意")
+        case "renewal_failed":
+            return gettext("自动续费没有扣成，已停"), body
+    return gettext("已关闭自动续费"), body
 
 
 def _words(params: Params, now: datetime) -> dict[str, str]:

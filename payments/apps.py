@@ -7,4 +7,5 @@ class PaymentsConfig(AppConfig):
     verbose_name = _("支付")
 
     def ready(self) -> None:
-        from payments import effects  # noqa: F401  (registers the outbox handlers)
+        # They register the outbox handlers and checks of the audit.
+        from payments import effects, renewal_audit  # noqa: F401

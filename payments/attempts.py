@@ -167,12 +167,12 @@ def start(attempt: Attempt, *, now: datetime) -> Attempt:
         handover = gateway.start(_request(attempt, gateway), now=now)
     except Refused as refusal:
         if is_first:
-            _moved(attempt, AttemptState.FAILED, now=now, error=refusal)
+            moved(attempt, AttemptState.FAILED, now=now, error=refusal)
         else:
             close_attempt(attempt, now=now)
             attempt.refresh_from_db(fields=["state"])
     except Unclear as doubt:
-        _moved(attempt, AttemptState.UNKNOWN, now=now, error=doubt)
+        moved(attempt, AttemptState.UNKNOWN, now=now, error=doubt)
     else:
         _opened(attempt, handover)
     return attempt
@@ -234,7 +234,7 @@ def _opened(attempt: Attempt, handover: Handover) -> None:
         attempt.state, attempt.handover = AttemptState.OPEN, stored
 
 
-def _moved(
+def moved(
     attempt: Attempt, state: AttemptState, *, now: datetime, error: Refused | Unclear
 ) -> None:
     """Record a refusal or a doubt in one transaction with its line in the story.

@@ -62,7 +62,6 @@ NOT_CHECKED = {
     "INV-5": "card keys: the shop sells no goods",
     "INV-13": "stock and coupons: the shop has neither",
     "INV-14": "personal data in logs: only the logs can tell",
-    "INV-15": "automatic renewal: the shop has none",
 }
 
 type Broken = QuerySet[Any, Any] | Iterable[object]
@@ -489,7 +488,7 @@ def _another_ending(now: datetime) -> Broken:
 
 
 def _reminders() -> QuerySet[Notification]:
-    return Notification.objects.filter(kind=reminders.KIND).order_by("pk")
+    return Notification.objects.filter(reminders.IS_ONE).order_by("pk")
 
 
 @check("16", "an end is reminded of once through each channel")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import outbox
+from payments import mandates
 from payments.models import LIVE_STATES, Attempt
 from payments.polling import close_attempt
 from payments.refunds import send_refund
@@ -21,3 +22,8 @@ def close_rival(payload: dict[str, Any], *, now: datetime) -> None:
 @outbox.handler("refund.send")
 def send_due_refund(payload: dict[str, Any], *, now: datetime) -> None:
     send_refund(payload["refund"], now=now)
+
+
+@outbox.handler("mandate.stop")
+def stop_mandate(payload: dict[str, Any], *, now: datetime) -> None:
+    mandates.stop_at_gateway(payload["consent"], now=now)

@@ -13,6 +13,8 @@ from orders.models import Order
 from payments.bill_models import BillDay, BillDifference
 
 __all__ = ["BillDay", "BillDifference"]  # tables of this app in a file of their own
+from payments.renewal_models import AutoRenew as AutoRenew
+from payments.renewal_models import Consent as Consent
 
 
 class AttemptState(models.TextChoices):

@@ -10,6 +10,7 @@ import logging
 from datetime import datetime
 
 from kameng import counters
+from payments import mandates
 from payments.confirmation import Verdict, ask_first
 from payments.gateways.contract import (
     Gateway,
@@ -57,6 +58,11 @@ def receive(gateway: Gateway, request: NoticeRequest, *, now: datetime) -> Reply
         return gateway.not_received("not ours")
     if not notice.fresh:
         return _ask_instead(gateway, notice, now=now)
+    if notice.mandate is not None:
+        known = mandates.take_notice(
+            gateway.code, notice.mandate, digest=digest, now=now
+        )
+        return gateway.received() if known else gateway.not_received("unknown")
     outcome = None
     if notice.refund is not None:
         if not _is_payment_known(gateway, notice.refund, now=now):

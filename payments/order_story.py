@@ -92,6 +92,7 @@ EVENTS = {
     "refund-requested": ("refund", gettext_lazy("登记退款")),
     "refunded": ("refund", gettext_lazy("退款到账")),
     "refund-failed": ("refund", gettext_lazy("退款失败")),
+    "renewal-stopped": ("order", gettext_lazy("会员关闭续费，扣款已在途")),
     "money-accepted": ("staff", gettext_lazy("收下这笔钱")),
     "money-returned": ("staff", gettext_lazy("退回这笔钱")),
 }
@@ -102,6 +103,7 @@ SOURCES = {
     "notice": gettext_lazy("异步通知"),
     "query": gettext_lazy("主动查单"),
     "close": gettext_lazy("关单"),
+    "debit": gettext_lazy("自动扣款"),
     "manual": gettext_lazy("人工"),
 }
 
@@ -167,7 +169,8 @@ def _from_order(records: Records) -> Iterator[Entry]:
         if event.actor:
             actor = str(event.actor)
         else:
-            actor = _("买家") if event.kind in SHOPPERS else _("系统")
+            shopper = event.kind in SHOPPERS and not event.detail.get("renewal")
+            actor = _("买家") if shopper else _("系统")
         yield Entry(
             at=event.at,
             part=part,

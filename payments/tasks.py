@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from kameng.celery import app
-from payments import bill_days, confirmation, polling, refunds
+from payments import bill_days, confirmation, mandates, polling, refunds, renewal
 
 
 @app.task(name="payments.tasks.poll_attempts_task")
@@ -29,3 +29,9 @@ def confirm_payments_task() -> int:
 @app.task(name="payments.tasks.fetch_bills_task")
 def fetch_bills_task() -> int:
     return bill_days.fetch_due(now=timezone.now())
+
+
+@app.task(name="payments.tasks.renew_task")
+def renew_task() -> int:
+    now = timezone.now()
+    return mandates.poll_signatures(now=now) + renewal.run_due(now=now)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+)
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -22,6 +27,7 @@ from orders.views import way_for
 from payments import attempts, channels, gateways, notices, pay_page, polling
 from payments.gateways.contract import NoticeRequest
 from payments.models import Attempt
+from payments.renewal_page import renewal_page
 
 FRAGMENT_STATES = {"ready", "slow", "returned"}
 
@@ -70,9 +76,13 @@ def order(request: ShopRequest, no: str) -> HttpResponse:
     return render(request, "orders/order.html", context)
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def short_link(request: ShopRequest, token: str) -> HttpResponse:
     """Where the links of our SMS land: the remaining time, nothing personal."""
+    if links.read(token, links.STOP_RENEWAL) is not None:
+        return renewal_page(request, token)
+    if request.method == "POST":
+        return HttpResponseNotAllowed(["GET"])
     by_order = links.read(token, links.ORDER)
     if by_order is not None:
         found = order_by_token(token)

@@ -21,7 +21,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 
-from sandbox import alipay_notices, bills, rsa
+from sandbox import alipay_agreements, alipay_notices, bills, rsa
+from sandbox.agreements import Agreement, Outcome
 from sandbox.alipay_notices import BUYER, Fields, amounts, signing_text
 from sandbox.faults import Seal, answered
 from sandbox.formats import yuan_text
@@ -72,7 +73,7 @@ class Order:
 def urls() -> list[URLPattern]:
     return [
         path("gateway.do", gateway),
-        path("alipay/bill/<str:token>/", bill_file),
+        path("alipay/bill/<str:token>/", bills.alipay_file),
     ]
 
 
@@ -80,7 +81,7 @@ def gateway(request: HttpRequest) -> HttpResponse:
     parameters = {name: str(value) for name, value in request.GET.items()}
     parameters |= {name: str(value) for name, value in request.POST.items()}
     method = parameters.get("method", "")
-    if method in PAGES:
+    if method in PAGES or method == SIGN_PAGE:
         return _open_page(request, parameters)
     name, interface = INTERFACES.get(method, ("unknown", _unknown_method))
     here = f"{request.scheme}://{request.get_host()}"
@@ -110,12 +111,14 @@ def gateway(request: HttpRequest) -> HttpResponse:
 
 
 def _open_page(request: HttpRequest, parameters: Fields) -> HttpResponse:
-    """page.pay and wap.pay: the browser comes itself and is led to the cashier."""
+    """page.pay, wap.pay, page.sign: the browser comes itself and is led on."""
 
-    def work() -> Trade | dict[str, Any]:
+    def work() -> Trade | Agreement | dict[str, Any]:
         try:
             content = _checked(parameters, world().now())
             with world().lock:
+                if parameters["method"] == SIGN_PAGE:
+                    return _ask(content, parameters, world().now())
                 return _start(
                     content,
                     parameters,
@@ -125,7 +128,9 @@ def _open_page(request: HttpRequest, parameters: Fields) -> HttpResponse:
         except BusinessError as error:
             return error.payload
 
-    def send(result: Trade | dict[str, Any], _seal: Seal) -> HttpResponse:
+    def send(result: Trade | Agreement | dict[str, Any], _seal: Seal) -> HttpResponse:
+        if isinstance(result, Agreement):
+            return redirect("agreement", result.token)
         if isinstance(result, Trade):
             return redirect("cashier", NAME, result.links[-1].token)
         return render(
@@ -138,9 +143,10 @@ def _open_page(request: HttpRequest, parameters: Fields) -> HttpResponse:
     def refuse(code: str, _status: int) -> dict[str, Any]:
         return BusinessError(code, "sandbox fault").payload
 
-    fault = world().faults.take(NAME, "start")
+    name = "sign" if parameters["method"] == SIGN_PAGE else "start"
+    fault = world().faults.take(NAME, name)
     response = answered(world().faults, fault, work=work, refuse=refuse, send=send)
-    _log("start", parameters, fault.kind if fault else str(response.status_code))
+    _log(name, parameters, fault.kind if fault else str(response.status_code))
     return response
 
 
@@ -193,10 +199,12 @@ def _signed_answer(method: str, payload: dict[str, Any], seal: Seal) -> HttpResp
 
 
 def _log(method: str, parameters: Fields, outcome: str) -> None:
+    number = ""
     try:
-        number = str(json.loads(parameters["biz_content"])["out_trade_no"])
-    except (KeyError, TypeError, ValueError):
-        number = ""
+        content = json.loads(parameters["biz_content"])
+        number = str(content.get("out_trade_no") or content["external_agreement_no"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
     world().calls.append(Call(NAME, method, number, outcome, world().now()))
 
 
@@ -341,24 +349,67 @@ def _bill(
     return {"bill_download_url": f"{here}/{NAME}/bill/{token}/"}
 
 
-def bill_file(request: HttpRequest, token: str) -> HttpResponse:
-    """The file behind a secret address, as Alipay's bill centre hands it out."""
-    file = bills.FILES.get(token)
-    fault = world().faults.take(NAME, "bill_file")
-    response = answered(
-        world().faults,
-        fault,
-        work=lambda: HttpResponse(file or b"", "application/zip", 200 if file else 404),
-        refuse=lambda code, status: HttpResponse(code, "text/plain", status),
-        send=lambda answer, _seal: answer,
-    )
-    outcome = fault.kind if fault else str(response.status_code)
-    world().calls.append(Call(NAME, "bill_file", "", outcome, world().now()))
-    return response
+def _ask(content: dict[str, Any], parameters: Fields, now: datetime) -> Agreement:
+    for name in ("notify_url", "return_url"):
+        _check_url(parameters.get(name, ""), name)
+    try:
+        return alipay_agreements.ask(content, parameters, now)
+    except alipay_agreements.Refusal as refusal:
+        raise BusinessError(refusal.sub_code, refusal.message) from refusal
 
 
-Interface = Callable[[dict[str, Any], Fields, str, datetime], dict[str, Any]]
+def _agreed(interface: Interface) -> Interface:
+    """An interface of agreements whose refusals are Alipay's business errors."""
 
+    def call(
+        content: dict[str, Any], parameters: Fields, here: str, now: datetime
+    ) -> dict[str, Any]:
+        try:
+            return interface(content, parameters, here, now)
+        except alipay_agreements.Refusal as refusal:
+            raise BusinessError(refusal.sub_code, refusal.message) from refusal
+
+    return call
+
+
+def _debit(
+    content: dict[str, Any], parameters: Fields, here: str, now: datetime
+) -> dict[str, Any]:
+    """``trade.pay`` under an agreement: paid, refused or under way, at once."""
+    if content.get("product_code") != alipay_agreements.PRODUCT:
+        raise BusinessError("ACQ.INVALID_PARAMETER", "product_code 不对")
+    given = content | {"product_code": ""}
+    trade = _start(given, parameters, product="debit", now=now)
+    trade.links.clear()  # nobody pays it at a cashier
+    agreement = alipay_agreements.check_debit(content, trade.amount_fen, now)
+    opened(trade, now=now)
+    plan = agreement.planned()
+    if plan.outcome == Outcome.UNDER_WAY:
+        raise BusinessError("", "等待用户付款", code="10003")
+    if plan.outcome != Outcome.PAY:
+        trade.refusals.append(plan.outcome.value)
+        world().trades.save(trade)
+        raise BusinessError(plan.outcome.value, "扣款失败")
+    payment = Payment(trade.details["trade_no"], trade.amount_fen, "CNY", now)
+    trade.payments.append(payment)
+    world().trades.save(trade)
+    if plan.notify == "send" and trade.notify_url:
+        world().notices.post(letter(trade, payment))
+    agreement.next_on += timedelta(days=agreement.period_days)
+    agreement.debits.append(trade.number)
+    world().agreements.save(agreement)
+    return amounts(payment) | {
+        "buyer_user_id": BUYER,
+        "gmt_payment": beijing_text(payment.paid_at),
+        "out_trade_no": trade.number,
+        "total_amount": yuan_text(payment.amount_fen),
+        "trade_no": payment.txn_id,
+    }
+
+
+type Interface = Callable[[dict[str, Any], Fields, str, datetime], dict[str, Any]]
+
+SIGN_PAGE = "alipay.user.agreement.page.sign"
 PAGES = {"alipay.trade.page.pay": "page", "alipay.trade.wap.pay": "wap"}
 INTERFACES: dict[str, tuple[str, Interface]] = {
     "alipay.trade.precreate": ("start", _precreate),
@@ -367,11 +418,22 @@ INTERFACES: dict[str, tuple[str, Interface]] = {
     "alipay.trade.refund": ("refund", _refund),
     "alipay.trade.fastpay.refund.query": ("refund_query", _refund_query),
     "alipay.data.dataservice.bill.downloadurl.query": ("bill", _bill),
+    "alipay.trade.pay": ("debit", _agreed(_debit)),
+    "alipay.user.agreement.query": (
+        "agreement_query",
+        _agreed(alipay_agreements.query),
+    ),
+    "alipay.user.agreement.unsign": ("unsign", _agreed(alipay_agreements.unsign)),
+    "alipay.user.agreement.executionplan.modify": (
+        "postpone",
+        _agreed(alipay_agreements.postpone),
+    ),
 }
 PRODUCT_CODES = {
     "page": ("FAST_INSTANT_TRADE_PAY",),
     "wap": ("QUICK_WAP_WAY", "QUICK_WAP_PAY"),
     "qr": ("", "FACE_TO_FACE_PAYMENT", "QR_CODE_OFFLINE"),
+    "debit": ("",),
 }
 
 

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from django.http import HttpRequest, HttpResponse
+
+from sandbox.faults import answered
 from sandbox.formats import yuan_text
 from sandbox.keys import ALIPAY_SELLER_ID, WECHAT_APP_ID, WECHAT_MCH_ID
 from sandbox.times import BEIJING, beijing_text
 from sandbox.trades import Payment, Refund, RefundStatus, Trade
-from sandbox.world import world
+from sandbox.world import Call, world
 
 KEPT = 100
 FILES: dict[str, bytes] = {}
@@ -178,3 +181,19 @@ def _alipay_cells(move: Move) -> list[str]:
         f"{refund.number if refund else ''}\t",
         *("0.00", "0.00", ""),
     ]
+
+
+def alipay_file(request: HttpRequest, token: str) -> HttpResponse:
+    """The file behind a secret address, as Alipay's bill centre hands it out."""
+    file = FILES.get(token)
+    fault = world().faults.take("alipay", "bill_file")
+    response = answered(
+        world().faults,
+        fault,
+        work=lambda: HttpResponse(file or b"", "application/zip", 200 if file else 404),
+        refuse=lambda code, status: HttpResponse(code, "text/plain", status),
+        send=lambda answer, _seal: answer,
+    )
+    outcome = fault.kind if fault else str(response.status_code)
+    world().calls.append(Call("alipay", "bill_file", "", outcome, world().now()))
+    return response

@@ -53,6 +53,7 @@ def index(request: HttpRequest) -> HttpResponse:
             if trade.links
         ]
         messages = len(world().messages)
+        agreements = list(world().agreements)
     waiting = [row for row in rows if row["state"] in ("open", "unopened")]
     ended = [row for row in rows if row["state"] not in ("open", "unopened")]
     return render(
@@ -63,6 +64,7 @@ def index(request: HttpRequest) -> HttpResponse:
             "waiting_count": len(waiting),
             "ended": ended[:SHOWN],
             "messages": messages,
+            "agreements": agreements[:SHOWN],
             "faults": world().faults.all(),
         },
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sandbox import cashier, control, pages, sms
+from sandbox import agreement_pages, cashier, control, pages, sms
 from sandbox.gateways import GATEWAYS
 
 urlpatterns = [
     *sms.urls(),
     *control.urls(),
+    *agreement_pages.urls(),
     path("static/<path:path>", pages.static, name="static"),
     path("<str:gateway>/cashier/<str:token>/", cashier.show, name="cashier"),
     path("<str:gateway>/cashier/<str:token>/pay/", cashier.pay, name="pay"),

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from sandbox import keys, unionpay_keys
+from sandbox.agreements import Agreements
 from sandbox.faults import Faults
 from sandbox.notices import Postman
 from sandbox.settings import SANDBOX_DIR
@@ -55,6 +56,7 @@ class World:
         self.unionpay = unionpay_keys.load(directory)
         self.lock = threading.RLock()
         self.trades = Ledger(directory / "trades.sqlite3")
+        self.agreements = Agreements(directory / "agreements.sqlite3")
         self.faults = Faults()
         self.notices = Postman(self.now)
         self.messages: deque[Message] = deque(maxlen=KEPT)
@@ -84,6 +86,7 @@ class World:
         self.notices.clear()
         with self.lock:
             self.trades.clear()
+            self.agreements.clear()
             self.messages.clear()
             self.calls.clear()
             self.refund_plans.clear()

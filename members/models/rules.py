@@ -63,6 +63,21 @@ class ShopRules(models.Model):
         _("短期会员提前提醒"), default=6 * 3600
     )
 
+    renewal_notice_seconds = models.PositiveIntegerField(
+        _("扣款前多久预告续费"), default=5 * 86_400
+    )
+    renewal_charge_seconds = models.PositiveIntegerField(
+        _("到期前多久扣款"), default=24 * 3600
+    )
+    renewal_retry_seconds = models.PositiveIntegerField(
+        _("扣款失败后，到期前多久重试"), default=6 * 3600
+    )
+    renewal_last_retry_seconds = models.PositiveIntegerField(
+        _("到期前多久最后一试"), default=3600
+    )
+    renewal_from_hour = models.PositiveSmallIntegerField(_("扣款时段开始"), default=9)
+    renewal_until_hour = models.PositiveSmallIntegerField(_("扣款时段结束"), default=21)
+
     class Meta:
         verbose_name = _("店铺规则")
         verbose_name_plural = _("店铺规则")

@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from payments.gateways.mandates import Mandate
 
 
 class Product(StrEnum):
@@ -32,6 +35,7 @@ class Product(StrEnum):
     QR = "qr"  # Alipay: QR on our page
     FRONT = "front"  # UnionPay: cashier page on a desktop
     FRONT_PHONE = "front_phone"  # UnionPay: cashier page on a phone
+    MANDATE = "mandate"  # charged under a renewal mandate, without the shopper
 
 
 BY_ADDRESS = frozenset({Product.PAGE, Product.WAP, Product.FRONT, Product.FRONT_PHONE})
@@ -199,6 +203,7 @@ class Notice:
              used, but ``number`` may be queried
     trade    what it says about a payment, if it does
     refund   what it says about a refund, if it does (both may be present)
+    mandate  what it says about a renewal mandate, if it is about one
     event_id the gateway's own id of the notice, "" where it has none
     confirm  the signature alone is weak (a key that both sides hold): a success is
              booked only as the gateway's own query confirms it
@@ -209,6 +214,7 @@ class Notice:
     fresh: bool = True
     trade: Trade | None = None
     refund: RefundResult | None = None
+    mandate: Mandate | None = None
     event_id: str = ""
     confirm: bool = False
 

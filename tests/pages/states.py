@@ -711,6 +711,25 @@ PAGES: dict[str, tuple[str, Context]] = {
         "members/short_link.html",
         guest(membership=None, renew_url="/membership/temporary/"),
     ),
+    "renewal-stop": (
+        "members/renewal.html",
+        guest(
+            renewal={
+                "plan": "临时会员 7 天",
+                "price_fen": 1_500,
+                "charge_at": after(days=5),
+            },
+            ends_at=after(days=6),
+        ),
+    ),
+    "renewal-stopped": (
+        "members/renewal.html",
+        guest(renewal=None, ends_at=after(days=6)),
+    ),
+    "renewal-stopped-expired": (
+        "members/renewal.html",
+        guest(renewal=None, ends_at=None),
+    ),
     "official": ("official.html", guest(genuine=True, request_host="kameng.example")),
     "official-elsewhere": (
         "official.html",

@@ -24,6 +24,7 @@ from members.models import Entitlement, Member, Plan, Segment, Tier
 from notifications.models import Notification, Outbox
 from orders.checkout import place_order
 from orders.models import Order, OrderEvent
+from orders.renewing import place_renewal
 from payments import audit, polling
 from payments.attempts import Way, create_locked
 from payments.gateways.contract import (
@@ -33,7 +34,7 @@ from payments.gateways.contract import (
     Trade,
     TradeState,
 )
-from payments.models import Attempt, Refund
+from payments.models import Attempt, AutoRenew, Consent, Refund
 from payments.refunds import apply_refund
 from payments.settle import Source, apply_result
 
@@ -533,6 +534,76 @@ def nobody_reminded_her(story: Story) -> None:
         reason="test",
         now=story.now - 6 * DAY,
     )
+
+
+def renewed(story: Story, *, notice_days: float = 5, charged: timedelta = -DAY) -> None:
+    """A charge by mandate as it should be, or nearly so, whose result came at once."""
+    member, now = Member.objects.create_user("+8613500135000"), story.now
+    buy(member, "temporary-7", now=now - 7 * DAY + MINUTE)
+    member.refresh_from_db()
+    end = member.paid_until
+    assert end is not None
+    plan = Plan.objects.get(slug="temporary-7")
+    consent = Consent.objects.create(
+        member=member,
+        plan=plan,
+        price_fen=1_500,
+        gateway="alipay",
+        number="A1",
+        contract_no="C1",
+        state="signed",
+        agreed_at=end - 7 * DAY,
+        signed_at=end - 7 * DAY,
+    )
+    AutoRenew.objects.create(member=member, consent=consent, changed_at=now, due_at=now)
+    at = end + charged
+    for key in ("renewal:{}:sms", "expire:{}:sms", "expire:{}:site"):
+        Notification.objects.create(
+            key=key.format("test"),
+            member=member,
+            kind="renewal",
+            channel=key.rsplit(":", 1)[1],
+            state="sent",
+            due_at=now,
+            created_at=now,
+            sent_at=at - notice_days * DAY if key.startswith("renewal") else end - DAY,
+            expires_at=end,
+        )
+    order = place_renewal(member, plan, 1_500, paid_until=end, now=at)
+    way = Way("alipay", "alipay", Product.MANDATE)
+    pay(create_locked(order, way, now=at), now=at)
+    all_delivered(now)
+
+
+def test_an_honest_renewal_is_clean(story: Story):
+    """INV-15"""
+    renewed(story)
+    assert broken(story.now) == {}
+
+
+@damage("INV-15 a charge had a consent in force, for its plan and at least its sum")
+def charged_after_she_stopped(story: Story) -> None:
+    renewed(story)
+    AutoRenew.objects.update(enabled=False, due_at=None)
+    Consent.objects.update(
+        state="ended", ended_by="member", ended_at=F("agreed_at") + 5 * DAY
+    )
+
+
+@damage("INV-15 a charge came three days and more after its notice had gone out")
+def charged_without_warning(story: Story) -> None:
+    renewed(story, notice_days=2.9)
+
+
+@damage("INV-15 one end was renewed once, and before it came")
+def charged_after_the_end(story: Story) -> None:
+    renewed(story, charged=MINUTE / 2)
+
+
+@damage("INV-10 a renewal that is on, or waits for its signature, is looked at")
+def nobody_looks_at_her_renewal(story: Story) -> None:
+    renewed(story)
+    AutoRenew.objects.update(due_at=story.now - 6 * MINUTE)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""K8 to K15 and K22 to K24: what the database refuses, whatever the code does."""
+"""K8 to K15 and K22 to K24, K26: what the database refuses, whatever the code does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.db.models import ProtectedError
+from django.utils import timezone
 
-from members.models import Member
+from members.models import Member, Plan
 from notifications.models import Notification, Outbox
-from payments.models import Attempt, GatewayEvent, Refund
+from payments.models import Attempt, AutoRenew, Consent, GatewayEvent, Refund
 from tests.constraints import allows, refuses
 from tests.shopping import WECHAT, Till, fresh
 
@@ -182,3 +183,75 @@ def test_what_was_paid_cannot_be_deleted(paid: Attempt):
     for each in (paid, paid.order, paid.order.member):
         with pytest.raises(ProtectedError):
             each.delete()
+
+
+# --- Renewals ------------------------------------------------------------------------
+
+
+def consent(member: Member, **change: Any) -> Consent:
+    fields = {
+        "member": member,
+        "plan": Plan.objects.get(slug="temporary-7"),
+        "price_fen": 1_500,
+        "gateway": "alipay",
+        "number": "A1",
+        "agreed_at": timezone.now(),
+    }
+    return Consent(**fields | change)
+
+
+SIGNED = {"state": "signed", "contract_no": "C1", "signed_at": timezone.now()}
+
+
+def test_k26_one_renewal_a_member(week: Plan, member: Member, operator: Member):
+    one, two, hers = Consent.objects.bulk_create(
+        [
+            consent(member, **SIGNED),
+            consent(member, number="A2"),
+            consent(operator, number="A3"),
+        ]
+    )
+    now = timezone.now()
+
+    def on(whose: Member, by: Consent, **change: Any) -> AutoRenew:
+        fields = {"member": whose, "consent": by, "changed_at": now, "due_at": now}
+        return AutoRenew(**fields | change)
+
+    AutoRenew.objects.bulk_create([on(member, one)])
+    refuses(adding(on(member, two)))
+    refuses(adding(on(operator, one)))
+    allows(adding(on(operator, hers)))
+    refuses(adding(on(operator, hers, due_at=None)))
+    refuses(adding(on(operator, hers, enabled=False)))
+    allows(adding(on(operator, hers, enabled=False, due_at=None)))
+    with pytest.raises(ProtectedError):
+        one.delete()
+
+
+def test_a_consent_is_what_its_state_says(week: Plan, member: Member, operator: Member):
+    now = timezone.now()
+    ended = {"state": "ended", "ended_at": now, "ended_by": "member"}
+    allows(adding(consent(member)))
+    allows(adding(consent(member, **SIGNED)))
+    allows(adding(consent(member, **ended)))
+    for wrong in (
+        {"state": "signed"},
+        {"state": "signed", "signed_at": now},
+        {"signed_at": now},
+        {"ended_at": now},
+        {"state": "ended", "ended_at": now},
+        {"state": "odd"},
+        {"price_fen": 0},
+    ):
+        refuses(adding(consent(member, **wrong)))
+
+
+def test_numbers_contracts_and_members_sign_once(
+    week: Plan, member: Member, operator: Member
+):
+    Consent.objects.bulk_create([consent(member, **SIGNED)])
+    refuses(adding(consent(operator)))
+    allows(adding(consent(operator, gateway="other")))
+    refuses(adding(consent(operator, **SIGNED | {"number": "A2"})))
+    refuses(adding(consent(member, **SIGNED | {"number": "A2", "contract_no": "C2"})))
+    allows(adding(consent(operator, **SIGNED | {"number": "A2", "contract_no": "C2"})))

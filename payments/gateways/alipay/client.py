@@ -17,7 +17,10 @@ from payments.gateways.wire import Answer, Wire
 
 _CALLED = "10000"  # the call worked; anything else is an error
 # These say "not now" or "not known", so the same number may be sent again.
-_REPEATABLE = {"20000", "ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH"}
+_REPEATABLE = {
+    *("20000", "ACQ.SYSTEM_ERROR", "ACQ.SELLER_BALANCE_NOT_ENOUGH"),
+    "10003",  # a debit under way
+}
 _MOST_PARAMETERS = 100
 _LONGEST_NOTICE = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
@@ -51,7 +54,7 @@ class AlipayClient:
         self._wire = wire
 
     def request(
-        self, method: str, content: Mapping[str, str], *, now: datetime, **urls: str
+        self, method: str, content: Mapping[str, object], *, now: datetime, **urls: str
     ) -> dict[str, str]:
         """All parameters of one request, signed; ``urls`` are notify and return URL."""
         params = {
@@ -73,14 +76,14 @@ class AlipayClient:
         return keys.sign(self._app_private_key, signed_text(params).encode())
 
     def page_url(
-        self, method: str, content: Mapping[str, str], *, now: datetime, **urls: str
+        self, method: str, content: Mapping[str, object], *, now: datetime, **urls: str
     ) -> str:
         """Where to send the browser; Alipay is not called."""
         query = urlencode(self.request(method, content, now=now, **urls))
         return f"{self._gateway_url}?{query}"
 
     def call(
-        self, method: str, content: Mapping[str, str], *, now: datetime, **urls: str
+        self, method: str, content: Mapping[str, object], *, now: datetime, **urls: str
     ) -> dict[str, Any]:
         """Ask Alipay and return the inner object of its answer, signature checked.
 

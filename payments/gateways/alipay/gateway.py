@@ -9,8 +9,9 @@ from typing import Any, Self
 from django.conf import LazySettings
 
 from payments.gateways import beijing, keys, reading, values, yuan
-from payments.gateways.alipay import bill
+from payments.gateways.alipay import bill, mandates
 from payments.gateways.alipay.client import AlipayClient
+from payments.gateways.alipay.mandates import AlipayMandates
 from payments.gateways.bills import BillLine
 from payments.gateways.contract import (
     Handover,
@@ -72,9 +73,16 @@ class AlipayGateway:
     refunds = RefundCapability.PARTIAL
 
     def __init__(
-        self, *, client: AlipayClient, app_id: str, seller_id: str, origin: str
+        self,
+        *,
+        client: AlipayClient,
+        app_id: str,
+        seller_id: str,
+        origin: str,
+        mandates: AlipayMandates | None = None,
     ) -> None:
         self.client = client
+        self.mandates = mandates
         self.origins: tuple[str, ...] = (origin,)
         self._origin = origin
         self._app_id = app_id
@@ -91,21 +99,24 @@ class AlipayGateway:
         if not reading.is_any_set(settings, *_KEYS):
             return None
         reading.require(settings, "ALIPAY_GATEWAY_URL", *_KEYS)
-        return cls(
-            client=AlipayClient(
-                gateway_url=settings.ALIPAY_GATEWAY_URL,
-                app_id=settings.ALIPAY_APP_ID,
-                app_private_key=reading.key(
-                    settings, "ALIPAY_APP_PRIVATE_KEY", keys.load_private_key
-                ),
-                alipay_public_key=reading.key(
-                    settings, "ALIPAY_PUBLIC_KEY", keys.load_public_key
-                ),
-                wire=wire or Wire(),
+        client = AlipayClient(
+            gateway_url=settings.ALIPAY_GATEWAY_URL,
+            app_id=settings.ALIPAY_APP_ID,
+            app_private_key=reading.key(
+                settings, "ALIPAY_APP_PRIVATE_KEY", keys.load_private_key
             ),
+            alipay_public_key=reading.key(
+                settings, "ALIPAY_PUBLIC_KEY", keys.load_public_key
+            ),
+            wire=wire or Wire(),
+        )
+        scene = settings.ALIPAY_CYCLE_SCENE
+        return cls(
+            client=client,
             app_id=settings.ALIPAY_APP_ID,
             seller_id=settings.ALIPAY_SELLER_ID,
             origin=reading.origin(settings, "ALIPAY_GATEWAY_URL"),
+            mandates=AlipayMandates(client, scene=scene) if scene else None,
         )
 
     def start(self, request: StartRequest, *, now: datetime) -> Handover:
@@ -233,6 +244,14 @@ class AlipayGateway:
         if request.method != "POST":
             raise NoticeRefused("method")
         params = self.client.read_notice(request.body)
+        mandate = mandates.in_notice(params)
+        if mandate is not None:  # these name no seller
+            return Notice(
+                number=mandate.number,
+                ours=params.get("app_id") == self._app_id,
+                mandate=mandate,
+                event_id=values.number(params, "notify_id"),
+            )
         ours = (
             params.get("app_id") == self._app_id
             and params.get("seller_id") == self._seller_id
