@@ -198,6 +198,8 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "last_attempt_seconds",
                     "grace_seconds",
                     "late_seconds",
+                    "short_seconds",
+                    "ageing_seconds",
                     "open_orders_max",
                     "open_orders_per_address",
                 )

@@ -9,6 +9,8 @@ KINDS = {
     "expiring": _("到期提醒"),
     "renewal": _("续费预告"),
     "refund": _("退款通知"),
+    "delivered": _("发货通知"),
+    "short": _("缺货通知"),
 }
 
 

@@ -26,6 +26,12 @@ class ShopRules(models.Model):
         _("网关联系不上时的宽限"), default=10 * 60
     )
     late_seconds = models.PositiveIntegerField(_("迟到的钱仍可开通"), default=24 * 3600)
+    short_seconds = models.PositiveIntegerField(
+        _("缺货多久自动退款"), default=24 * 3600
+    )
+    ageing_seconds = models.PositiveIntegerField(
+        _("排队多久后和会员一样优先"), default=2 * 3600
+    )
     open_orders_max = models.PositiveSmallIntegerField(_("每人未付订单上限"), default=5)
     open_orders_per_address = models.PositiveSmallIntegerField(
         _("每个地址未付订单上限"), default=20
