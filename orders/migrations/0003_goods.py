@@ -9,9 +9,9 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('goods', '0001_goods_and_card_keys'),
-        ('members', '0003_shoprules_ageing_seconds_shoprules_short_seconds'),
+        ('members', '0002_initial'),
         ('orders', '0002_initial'),
-        ('payments', '0001_goods_and_card_keys'),
+        ('payments', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
