@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
-from members import catalogue, phone_step
+from members import catalogue, phone_step, way_back
 from members.context import standing_of
 from members.models import Plan, TierKind
 from members.phone_step import FieldError
@@ -35,11 +35,13 @@ class Typed:
     """What came with a form, kept when the page comes back."""
 
     plan: str = ""
+    goods: str = ""
     channel: str = ""
     phone: str = ""
     code: str = ""
     client_token: str = ""
     quantity: int = 1
+    next: str = ""
 
 
 @dataclass(slots=True)
@@ -63,9 +65,7 @@ class Page:
         return standing_of(self.request)
 
     def last_choice(self, name: str) -> str:
-        """From the session, without making one for a mere visitor."""
-        kept = self.request.session.get(LAST_CHOICE) or {}
-        return str(kept.get(name, ""))
+        return last_choice(self.request, name)
 
     def selected_plan(self) -> Plan | None:
         """Typed, else asked for in the address, else the last bought, else the rule."""
@@ -92,9 +92,16 @@ class Page:
         )
 
 
+def last_choice(request: ShopRequest, name: str) -> str:
+    """From the session, without making one for a mere visitor."""
+    kept = request.session.get(LAST_CHOICE) or {}
+    return str(kept.get(name, ""))
+
+
 def remember(request: ShopRequest, typed: Typed) -> None:
     """Keep plan and channel of an order; a session that stays the same is not saved."""
-    chosen = {"plan": typed.plan, "channel": typed.channel}
+    plan = typed.plan or last_choice(request, "plan")  # goods leave the plan alone
+    chosen = {"plan": plan, "channel": typed.channel}
     if request.session.get(LAST_CHOICE) != chosen:
         request.session[LAST_CHOICE] = chosen
 
@@ -102,6 +109,7 @@ def remember(request: ShopRequest, typed: Typed) -> None:
 def context(page: Page) -> dict[str, Any]:
     plan = page.selected_plan()
     ladder = stubs(page)
+    signed = page.typed.next or page.request.GET.get("next", "")
     return {
         "here": "membership",
         "kind": page.kind,
@@ -116,6 +124,7 @@ def context(page: Page) -> dict[str, Any]:
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),
         "errors": page.errors,
         "renewal": None,
+        "next": signed if way_back.read(signed) else "",
     }
 
 
