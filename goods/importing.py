@@ -62,6 +62,23 @@ class Reading:
     malformed: list[tuple[int, str]]
 
 
+class NotText(Exception):
+    """The file is in no encoding that keys come in."""
+
+
+def decode(raw: bytes) -> str:
+    """UTF-8, or what Excel writes in China.
+
+    raises  NotText
+    """
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise NotText
+
+
 def read(text: str, *, is_csv: bool = False) -> Reading:
     """Read pasted lines, a text file or CSV; blank lines count for nothing.
 
@@ -174,13 +191,20 @@ def drop_old(*, now: datetime) -> int:
 
 @outbox.handler("goods.import")
 def run_import(payload: dict[str, Any], *, now: datetime) -> None:
-    """Import a confirmed batch to its end, piece by piece."""
-    batch = KeyBatch.objects.get(pk=payload["batch"])
+    """Import a confirmed batch to its end."""
+    for _batch in pieces(payload["batch"], now=now):
+        pass
+
+
+def pieces(batch_id: int, *, now: datetime) -> Iterator[KeyBatch]:
+    """Import a confirmed batch piece by piece; the batch after each of them."""
+    batch = KeyBatch.objects.get(pk=batch_id)
     if batch.state != BatchState.RUNNING:
         return
     lines = [Line(*each) for each in json.loads(sealing.unseal(batch.content))]
     while batch.state == BatchState.RUNNING:
-        batch = _import_piece(batch.pk, lines, now=now)
+        batch = _import_piece(batch_id, lines, now=now)
+        yield batch
 
 
 @transaction.atomic(durable=True)
