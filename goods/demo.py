@@ -76,7 +76,9 @@ GOODS: tuple[dict[str, Any], ...] = (
         "restocks": False,
     },
 )
-INSTRUCTIONS = "打开对应的官方应用，进「兑换」，输入卡密。\n卡密只显示给你，别告诉别人。"
+INSTRUCTIONS = (
+    "打开对应的官方应用，进「兑换」，输入卡密。\n卡密只显示给你，别告诉别人。"
+)
 
 
 def fill(*, now: datetime) -> None:
@@ -95,7 +97,11 @@ def fill(*, now: datetime) -> None:
         GoodsChange.objects.create(
             goods=goods, field="price_fen", new=price, changed_at=now
         )
-        stock(goods, [f"DEMO-{secrets.token_hex(8).upper()}" for _ in range(keys)], now=now)
+        stock(
+            goods,
+            [f"DEMO-{secrets.token_hex(8).upper()}" for _ in range(keys)],
+            now=now,
+        )
 
 
 def stock(goods: Goods, keys: list[str], *, now: datetime) -> KeyBatch:

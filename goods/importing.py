@@ -264,9 +264,7 @@ def undo(batch_id: int, *, now: datetime) -> int | None:
     if batch.state != BatchState.DONE:
         return None
     goods = lock_goods(goods_id)
-    removed, _tables = CardKey.objects.filter(
-        batch=batch, state=KeyState.FREE
-    ).delete()
+    removed, _tables = CardKey.objects.filter(batch=batch, state=KeyState.FREE).delete()
     batch.state, batch.removed = BatchState.UNDONE, removed
     batch.save(update_fields=["state", "removed"])
     if removed:

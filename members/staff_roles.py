@@ -33,20 +33,29 @@ LOOK = (
 )
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
+GOODS = ("goods.category", "goods.goods")
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     SUPPORT: {"view": LOOK},
     OPERATOR: {
         "view": (
             *LOOK,
             *CATALOGUE,
+            *GOODS,
+            "goods.keybatch",
             "members.benefit",
             "members.pricechange",
             "members.shoprules",
             "notifications.outbox",
             "admin.logentry",
         ),
-        "add": (*CATALOGUE, "members.benefit", "members.shoprules"),
-        "change": (*CATALOGUE, "members.benefit", "members.shoprules"),
+        "add": (
+            *CATALOGUE,
+            *GOODS,
+            "goods.keybatch",
+            "members.benefit",
+            "members.shoprules",
+        ),
+        "change": (*CATALOGUE, *GOODS, "members.benefit", "members.shoprules"),
         "delete": CATALOGUE,
     },
 }

@@ -23,9 +23,7 @@ CHECKS: list[tuple[str, str, Callable[[datetime], Rows]]] = []
 """(number of the invariant, the rule, the rows that break it)."""
 
 
-def check[F: Callable[[datetime], Rows]](
-    invariant: str, rule: str
-) -> Callable[[F], F]:
+def check[F: Callable[[datetime], Rows]](invariant: str, rule: str) -> Callable[[F], F]:
     def register(broken: F) -> F:
         CHECKS.append((invariant, rule, broken))
         return broken

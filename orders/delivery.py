@@ -56,7 +56,7 @@ def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> F
 
 def could_deliver(order: Order) -> bool:
     """Whether money that came late would still buy something: keys nobody waits for."""
-    on_sale = Goods.objects.filter(pk=order.goods_id)
+    on_sale = Goods.objects.filter(pk=order.goods_id or 0)
     goods = goods_sale.with_waiting(on_sale).first()
     return goods is not None and goods_sale.available(goods) >= order.quantity
 

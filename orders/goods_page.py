@@ -143,15 +143,23 @@ def summary_context(page: GoodsPage) -> dict[str, Any]:
     full = line_fen(goods.price_fen, quantity, goods_sale.FULL_PRICE)
     return {
         "item": _row(goods, page.standing),
-        "summary": {"quantity": quantity, "price_fen": price, "saved_fen": full - price},
+        "summary": {
+            "quantity": quantity,
+            "price_fen": price,
+            "saved_fen": full - price,
+        },
     }
 
 
 def phone_context(page: GoodsPage) -> dict[str, Any]:
     """What the fragment ``#phone`` needs."""
     step = page.phone_state or phone_step.entry(member_of(page.request))
-    return {**step, "item": _row(page.goods, page.standing), "errors": page.errors,
-            "form": page.typed}
+    return {
+        **step,
+        "item": _row(page.goods, page.standing),
+        "errors": page.errors,
+        "form": page.typed,
+    }
 
 
 def _row(goods: Goods, held: Standing) -> dict[str, Any]:

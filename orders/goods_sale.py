@@ -31,9 +31,11 @@ def available(goods: Goods) -> int:
 def with_waiting(goods: QuerySet[Goods]) -> QuerySet[Goods]:
     """The same things with ``waiting``, in the same statement."""
     short = Order.objects.filter(goods=OuterRef("pk"), fulfil=Fulfil.SHORT)
-    promised = short.order_by().values("goods").annotate(keys=Sum("quantity"))
+    promised = short.order_by().values("goods").annotate(pieces=Sum("quantity"))
     return goods.annotate(
-        waiting=Coalesce(Subquery(promised.values("keys")), 0, output_field=IntegerField())
+        waiting=Coalesce(
+            Subquery(promised.values("pieces")), 0, output_field=IntegerField()
+        )
     )
 
 

@@ -11,6 +11,7 @@ holds up those behind it, or small orders would pass it for ever.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
@@ -18,7 +19,7 @@ from members import rules
 from orders.models import Fulfil, Order, Status
 
 
-def line(goods_id: int, *, now: datetime) -> QuerySet[Order]:
+def line(goods_id: int, *, now: datetime) -> QuerySet[Any]:
     """The orders that wait for one thing, the next one first."""
     aged = now - timedelta(seconds=rules.current().ageing_seconds)
     in_front = Case(

@@ -227,7 +227,9 @@ def checkout(request: ShopRequest) -> HttpResponse:
     return _place(page, member)
 
 
-def _placed_before(page: Page | GoodsPage, member: Member | None) -> HttpResponse | None:
+def _placed_before(
+    page: Page | GoodsPage, member: Member | None
+) -> HttpResponse | None:
     """To the order that this very form has made already, if it has."""
     phone = None
     if member is None:
@@ -321,7 +323,9 @@ def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse
             words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))
             if isinstance(page, GoodsPage):  # also when her code showed a member
                 words = _("这单现在是 {price}，请确认后再付").format(price=yuan(price))
-            page.errors = [FieldError("quantity" if page.typed.goods else "plan", words)]
+            page.errors = [
+                FieldError("quantity" if page.typed.goods else "plan", words)
+            ]
             return _again(_reread(page), 422)
         case placing.OutOfStock(left=left) | placing.LimitReached(left=left):
             page.errors = [FieldError("quantity", _too_many(refusal, left))]

@@ -22,6 +22,7 @@ from orders.models import Kind, Order
 from payments import pay_page
 from payments.finding import own_order
 
+
 def _context(
     request: ShopRequest, order: Order, opened: Mapping[int, str] | None = None
 ) -> dict[str, Any]:

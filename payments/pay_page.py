@@ -108,7 +108,8 @@ class Story:
         unneeded = [
             r
             for r in self.refunds
-            if r.state != RefundState.FAILED and r.attempt_id != self.order.settled_by_id
+            if r.state != RefundState.FAILED
+            and r.attempt_id != self.order.settled_by_id
         ]
         return "overpaid" if unneeded else "paid"
 

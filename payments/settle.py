@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import Q, prefetch_related_objects
 
 from members import rules
 from members.timeline import TimelineFull, activate, lock_member
@@ -207,11 +207,13 @@ def _why_refund(order: Order, *, now: datetime) -> RefundReason | None:
         return RefundReason.LATE
     if order.kind == Kind.GOODS and not delivery.could_deliver(order):
         return RefundReason.LATE
+    same = Q(plan_id=order.plan_id or 0)
+    if order.kind == Kind.GOODS:
+        same = Q(goods_id=order.goods_id or 0)
     replaced = Order.objects.filter(
+        same,
         member_id=order.member_id,
         kind=order.kind,
-        plan_id=order.plan_id,
-        goods_id=order.goods_id,
         status=Status.PAID,
         id__gt=order.pk,
     ).exists()

@@ -38,7 +38,7 @@ def _refund(order_id: int, *, since: datetime, now: datetime) -> bool:
     order = lock_order(order_id)
     if order.fulfil != Fulfil.SHORT or order.paid_at is None or order.paid_at > since:
         return False
-    attempt = Attempt.objects.get(pk=order.settled_by_id)
+    attempt = Attempt.objects.get(settled_order=order)
     if attempt.refund_reserved_fen:
         # A person refunds a part of it already; the rest is hers to decide.
         log.error("order %s is short and partly refunded", order.pk)

@@ -163,9 +163,7 @@ class Till:
         )
         return placed.order.attempts.get()
 
-    def buy_goods(
-        self, member: Member, goods: Goods, *, quantity: int = 1
-    ) -> Order:
+    def buy_goods(self, member: Member, goods: Goods, *, quantity: int = 1) -> Order:
         """Ordered and paid for, delivered or waiting."""
         attempt = self.bill_goods(member, goods, quantity=quantity)
         self.hear(attempt)

@@ -121,7 +121,11 @@ def test_a_member_at_the_time_of_payment_is_served_first(book: Till):
     third = short(book, becomes, goods)
     make_member(book, becomes)
     assert [fresh(o).priority for o in (first, second, third)] == [0, 1, 0]
-    assert [queue.ahead_of(o, now=book.now) for o in (first, second, third)] == [1, 0, 2]
+    assert [queue.ahead_of(o, now=book.now) for o in (first, second, third)] == [
+        1,
+        0,
+        2,
+    ]
     for expected in (second, first, third):
         restock(goods, 1)
         assert delivery.serve(goods.pk, now=book.now) == 1
@@ -165,7 +169,9 @@ def test_the_line_is_strict(book: Till):
     restock(goods, 4)
     # Two keys are nobody's yet, but the line comes first: three are promised.
     attempt = book.bill_goods(new_member(), goods)
-    CardKey.objects.filter(pk__in=list(goods.keys.values_list("pk", flat=True)[:2])).delete()
+    CardKey.objects.filter(
+        pk__in=list(goods.keys.values_list("pk", flat=True)[:2])
+    ).delete()
     Goods.objects.filter(pk=goods.pk).update(stock=2)
     book.hear(attempt)
     one = fresh(attempt.order)
@@ -311,9 +317,7 @@ def short_of_the_last(book: Till, goods: Goods) -> Order:
 # --- Low stock ---------------------------------------------------------------------
 
 
-def test_the_alert_comes_once_a_crossing(
-    book: Till, caplog: pytest.LogCaptureFixture
-):
+def test_the_alert_comes_once_a_crossing(book: Till, caplog: pytest.LogCaptureFixture):
     """Falling below the line says so once; filling up makes it ready again."""
     goods = make_goods(keys=4, low_stock=3)
 

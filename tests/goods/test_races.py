@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.test import Client, override_settings
 
-from goods import importing, keys
+from goods import importing, keys, sealing
 from goods.models import CardKey, Goods
 from orders import delivery
 from orders.closing import lock_order
@@ -229,7 +229,7 @@ def test_a_key_is_seen_or_taken_back_never_both(
     book: Till, monkeypatch: pytest.MonkeyPatch
 ):
     """F14: a refund and a look at the same moment."""
-    hesitate(monkeypatch, delivery.sealing, "unseal")
+    hesitate(monkeypatch, sealing, "unseal")
     for _ in range(ROUNDS):
         assert is_fair(*seen_or_taken_back(book))
     assert broken(book.now) == []
@@ -240,7 +240,7 @@ def test_control_without_locks_a_seen_key_goes_back(
 ):
     """The constraint below still refuses a key that is seen and free, as an error."""
     take_locks_away(monkeypatch)
-    hesitate(monkeypatch, delivery.sealing, "unseal", seconds=0.1)
+    hesitate(monkeypatch, sealing, "unseal", seconds=0.1)
     rounds = [seen_or_taken_back(book) for _ in range(ROUNDS)]
     assert any(errors(ends) or not is_fair(order, ends) for order, ends in rounds)
 

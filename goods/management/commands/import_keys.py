@@ -41,7 +41,7 @@ class Command(BaseCommand):
         batch = importing.check(goods.pk, reading, actor_id=None, now=now)
         if options["dry_run"] or not batch.lines:
             self._report(batch)
-            importing.drop(batch.pk)
+            batch.delete()  # a dry run leaves nothing
         else:
             importing.confirm(batch.pk, now=now)
             self._import(batch)
@@ -55,7 +55,9 @@ class Command(BaseCommand):
             done = state.position * WIDTH // state.lines
             if self.stdout.isatty():
                 bar = "#" * done + "." * (WIDTH - done)
-                self.stdout.write(f"\r[{bar}] {state.position}/{state.lines}", ending="")
+                self.stdout.write(
+                    f"\r[{bar}] {state.position}/{state.lines}", ending=""
+                )
         if self.stdout.isatty():
             self.stdout.write("")
         batch.refresh_from_db()
