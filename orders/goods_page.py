@@ -66,9 +66,9 @@ class GoodsPage:
 
 
 def find(slug: str) -> Goods | None:
-    """The thing with its stock; None where it is unknown or not sold."""
-    on_sale = Goods.objects.filter(enabled=True, slug=slug)
-    return goods_sale.with_waiting(on_sale).select_related("category").first()
+    """The thing with its stock, sold or not; None where it is unknown."""
+    named = goods_sale.with_waiting(Goods.objects.filter(slug=slug))
+    return named.select_related("category").first()
 
 
 def zone_context(request: ShopRequest) -> dict[str, Any]:

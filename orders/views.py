@@ -112,7 +112,7 @@ def summary(request: ShopRequest) -> HttpResponse:
 
 def _goods_summary(request: ShopRequest) -> HttpResponse:
     goods = goods_page.find(request.GET["goods"][:40])
-    if goods is None:
+    if goods is None or not goods.enabled:
         raise Http404
     quantity = request.GET.get("quantity", "1")
     typed = Typed(quantity=_quantity(quantity))
@@ -141,7 +141,7 @@ def _typed(request: ShopRequest) -> Typed:
 
 
 def _page(request: ShopRequest) -> Page | GoodsPage | None:
-    """The page that a posted form belongs to; None for goods that are not sold."""
+    """The page that a posted form belongs to; None for goods that nobody knows."""
     typed = _typed(request)
     if typed.goods:
         goods = goods_page.find(typed.goods)
@@ -160,6 +160,8 @@ def _again(
 ) -> HttpResponse:
     """The page once more with everything typed; the fragment for htmx."""
     fragment = page.request.htmx and not page.request.htmx.boosted
+    if isinstance(page, GoodsPage) and not page.goods.enabled:
+        return _goods_gone(page.request)
     if isinstance(page, GoodsPage):
         name, context = "goods/item.html", goods_page.context(with_channels(page))
     else:
@@ -255,6 +257,8 @@ def _shape_of_thing(page: Page | GoodsPage) -> FieldError | None:
     """What is wrong with the thing and how many of it."""
     typed = page.typed
     if isinstance(page, GoodsPage):
+        if not page.goods.enabled:
+            return FieldError("goods", _("这件商品现在不卖了，看看别的"))
         most = page.goods.max_per_order
         if not 1 <= typed.quantity <= most:
             words = _("数量要在 1 到 {most} 之间").format(most=most)

@@ -20,7 +20,7 @@ def zone(request: ShopRequest) -> HttpResponse:
 @require_GET
 def goods(request: ShopRequest, slug: str) -> HttpResponse:
     found = goods_page.find(slug)
-    if found is None:
+    if found is None or not found.enabled:
         raise Http404
     page = with_channels(GoodsPage(request, found))
     return render(request, "goods/item.html", goods_page.context(page))
