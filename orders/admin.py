@@ -236,7 +236,7 @@ class OrderAdmin(Reporting, PageAdmin):
                 for attempt in records.attempts
             ],
             "told": [(each, kinds.label(each.kind)) for each in records.messages],
-            "keys": delivery.keys_of(row),
+            "keys": delivery.keys_of(row) if row.goods_id else [],
             "story": order_story.story_of(records),
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import get_language
 
 from goods.models import Category, Goods
@@ -89,13 +90,19 @@ def zone_context(request: ShopRequest) -> dict[str, Any]:
     pages = Paginator(found.order_by("category__position", "position", "id"), PAGE)
     page = pages.get_page(request.GET.get("page"))
     held = standing_of(request)
+
+    def page_url(number: int) -> str:
+        query: dict[str, str | int] = {"category": chosen.slug if chosen else "", "q": typed, "page": number}
+        return f"{reverse('zone')}?{urlencode({k: v for k, v in query.items() if v})}"
+
     return {
         "here": "zone",
         "goods": [_row(each, held) for each in page.object_list],
         "categories": [{"slug": c.slug, "name": _name(c)} for c in shelves],
         "category": chosen.slug if chosen else "",
         "q": typed,
-        "page": page,
+        "before_url": page_url(page.number - 1) if page.has_previous() else "",
+        "after_url": page_url(page.number + 1) if page.has_next() else "",
         "is_member": held.tier is not None,
         "errors": [],
     }

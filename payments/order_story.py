@@ -32,7 +32,7 @@ class Entry:
     """One line of the story.
 
     part    what it is about: ``order``, ``risk``, ``payment``, ``notice``,
-            ``membership``, ``refund``, ``message`` or ``staff``
+            ``membership``, ``delivery``, ``refund``, ``message`` or ``staff``
     actor   who did it, in words
     source  which record tells it, in words
     step    its place among entries of the same moment
@@ -69,7 +69,8 @@ PARTS = {
     "risk": gettext_lazy("风控"),
     "payment": gettext_lazy("支付"),
     "notice": gettext_lazy("通知"),
-    "membership": gettext_lazy("履约"),
+    "membership": gettext_lazy("开通"),
+    "delivery": gettext_lazy("发货"),
     "refund": gettext_lazy("退款"),
     "message": gettext_lazy("消息"),
     "staff": gettext_lazy("客服"),
@@ -85,10 +86,10 @@ EVENTS = {
     "paid": ("order", gettext_lazy("订单已付款")),
     "held": ("order", gettext_lazy("转人工核对")),
     "activated": ("membership", gettext_lazy("会员开通")),
-    "delivered": ("membership", gettext_lazy("卡密已发")),
-    "short": ("membership", gettext_lazy("缺货，排队等货")),
-    "key-revealed": ("membership", gettext_lazy("查看卡密")),
-    "keys-returned": ("membership", gettext_lazy("收回没看过的卡密")),
+    "delivered": ("delivery", gettext_lazy("卡密已发")),
+    "short": ("delivery", gettext_lazy("缺货，排队等货")),
+    "key-revealed": ("delivery", gettext_lazy("查看卡密")),
+    "keys-returned": ("delivery", gettext_lazy("收回没看过的卡密")),
     "attempt-failed": ("payment", gettext_lazy("支付失败")),
     "attempt-unknown": ("payment", gettext_lazy("支付结果不明")),
     "attempt-closed": ("payment", gettext_lazy("支付关闭")),

@@ -15,11 +15,13 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
+from goods.models import Category, KeyBatch
 from members import staff_roles
 from members.models import Benefit, Entitlement, Member, Pause, ShopRules, Tier
 from notifications.models import Outbox
 from payments.models import Attempt, Refund
 from tests.console.conftest import pay, signed_in, staff
+from tests.goods.shelves import make_goods
 
 pytestmark = pytest.mark.django_db
 
@@ -38,12 +40,15 @@ VIEW = {  # who may look
     "benefit": "o",
     "pricechange": "o",
     "shoprules": "o",
+    "category": "o",
+    "goods": "o",
+    "keybatch": "o",
     "outbox": "o",
     "logentry": "o",
 }
 """``s`` for support, ``o`` for operators; superusers may look at everything."""
-ADD = {"tier", "plan", "benefit"}
-CHANGE_ = {"tier", "plan", "benefit", "shoprules"}
+ADD = {"tier", "plan", "benefit", "category", "goods"}
+CHANGE_ = {"tier", "plan", "benefit", "shoprules", "category", "goods"}
 DELETE = {"tier", "plan"}
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
@@ -76,10 +81,16 @@ def expected(address: Address, role: str, method: str) -> int:
         case "change" if method == "post":
             return 200 if edits and address.model in CHANGE_ else 403
         case "delete":
-            may = DELETE | {"benefit"} if role == "superuser" else DELETE
+            may = DELETE | {"benefit", "category"} if role == "superuser" else DELETE
             return 200 if edits and address.model in may else 403
         case "preview":
             return 405 if method == "get" else 200
+        case "reveal":
+            return 405 if method == "get" else 302
+        case "import":
+            return (200 if method == "get" else 422) if edits else 403
+        case "confirm" | "drop" | "undo":
+            return (405 if method == "get" else 302) if edits else 403
     return 200
 
 
@@ -139,6 +150,9 @@ def rows(
         Benefit.objects.all()[0],
         unsold.price_changes.create(field="discount_bp", old="", new="9900"),
         ShopRules.objects.get(),
+        make_goods(keys=1),
+        KeyBatch.objects.get(),
+        Category.objects.create(slug="empty", name="空分类"),
         Outbox.objects.create(key="k", kind="sms", due_at=now),
         LogEntry.objects.create(user=superuser, object_repr="x", action_flag=CHANGE),
     ]
@@ -198,6 +212,13 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
         if model in ("tier", "plan"):
             yield Address("preview", reverse(f"{stem}_preview"), model)
             yield Address("preview", reverse(f"{stem}_preview", args=[row.pk]), model)
+        for of, name in (
+            ("order", "reveal"),
+            ("goods", "import"),
+            *(("keybatch", name) for name in ("confirm", "drop", "undo")),
+        ):
+            if of == model:
+                yield Address(name, reverse(f"{stem}_{name}", args=[row.pk]), model)
 
 
 def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
@@ -206,6 +227,8 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
         for model, row in rows.items()
         for name in ("changelist", "add", "history", "delete", "change", "preview")
     } | {address.name for address in addresses(rows)}
+    known |= {"orders_order_reveal", "goods_goods_import"}
+    known |= {f"goods_keybatch_{name}" for name in ("confirm", "drop", "undo")}
     known |= {"orders_order_find", "unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
     assert {model._meta.model_name for model in admin.site._registry} == set(rows)
     assert set(names_of(admin.site.get_urls(), [])) <= known

@@ -187,6 +187,19 @@ def test_shelves_search_and_pages(book: Till, card: Goods):
     assert "专区还没有商品" in guest.get("/zone/").text
 
 
+def test_more_goods_stand_on_the_next_page(book: Till, shop: None):
+    for n in range(25):
+        make_goods(f"it-{n:02}", keys=1)
+    guest = Shopper(book)
+    first = guest.get("/zone/?category=games").text
+    assert "it-24" not in first
+    found = re.search(r'rel="next" href="([^"]+)"', first)
+    assert found is not None
+    second = guest.get(found[1].replace("&amp;", "&")).text
+    assert 'href="/zone/it-24/"' in second
+    assert 'rel="prev"' in second
+
+
 @pytest.mark.parametrize(
     ("keys", "restocks", "words"),
     [

@@ -14,9 +14,7 @@ from typing import Any
 
 import segno
 import time_machine
-from django.core.paginator import Paginator
 from django.template.loader import render_to_string
-from django.test import RequestFactory
 from django.utils import translation
 
 Context = dict[str, Any]
@@ -512,7 +510,6 @@ def zone(who: Callable[..., Context] = guest, **more: Any) -> Context:
         ],
         "category": "",
         "q": "",
-        "page": Paginator(shelf, 24).get_page(1),
         "is_member": who is member,
         "errors": [],
     }
@@ -590,7 +587,7 @@ def delivery(state: str = "delivered", status: str = "paid", **more: Any) -> Con
 
 
 def nothing(**more: Any) -> Context:
-    return zone(goods=[], page=Paginator([], 24).get_page(1), **more)
+    return zone(goods=[], **more)
 
 
 ZONE: dict[str, tuple[str, Context]] = {
@@ -601,10 +598,7 @@ ZONE: dict[str, tuple[str, Context]] = {
     ),
     "zone-pages": (
         "goods/zone.html",
-        zone(
-            page=Paginator([goods()] * 60, 24).get_page(2),
-            request=RequestFactory().get("/zone/?q=a"),
-        ),
+        zone(before_url="/zone/?page=1", after_url="/zone/?page=3"),
     ),
     "zone-nothing-found": ("goods/zone.html", nothing(q="没有的")),
     "zone-empty": ("goods/zone.html", nothing(categories=[])),
