@@ -92,7 +92,11 @@ def zone_context(request: ShopRequest) -> dict[str, Any]:
     held = standing_of(request)
 
     def page_url(number: int) -> str:
-        query: dict[str, str | int] = {"category": chosen.slug if chosen else "", "q": typed, "page": number}
+        query: dict[str, str | int] = {
+            "category": chosen.slug if chosen else "",
+            "q": typed,
+            "page": number,
+        }
         return f"{reverse('zone')}?{urlencode({k: v for k, v in query.items() if v})}"
 
     return {

@@ -159,6 +159,7 @@ def test_an_import_serves_the_line(
     goods = make_goods()
     order = short(book, member, goods)
     bring("NEW-0001\n", goods=goods)
+    book.wait(seconds=1)
     book.run_outbox()
     assert fresh(order).fulfil == Fulfil.DONE
     assert delivery.reveal(order.pk, 1, now=book.now) == "NEW-0001"
