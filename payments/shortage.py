@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -14,8 +13,6 @@ from orders.models import Fulfil, Order, Status
 from payments.models import Attempt, RefundReason
 from payments.refunds import book_whole
 
-log = logging.getLogger(__name__)
-
 
 def refund_short(*, now: datetime, limit: int = 100) -> int:
     """Refund in full what has waited too long for keys; returns how many orders.
@@ -23,9 +20,14 @@ def refund_short(*, now: datetime, limit: int = 100) -> int:
     The line is served first, so that nobody is refused who could be served.
     """
     since = now - timedelta(seconds=rules.current().short_seconds)
+    # Automatically once (K14): an order that waits on after such a refund has failed,
+    # or of which a person refunds a part, is hers to decide; the audit names it.
     overdue = Order.objects.filter(
-        fulfil=Fulfil.SHORT, status=Status.PAID, paid_at__lte=since
-    )
+        fulfil=Fulfil.SHORT,
+        status=Status.PAID,
+        paid_at__lte=since,
+        settled_by__refund_reserved_fen=0,
+    ).exclude(settled_by__refunds__reason=RefundReason.SHORT)
     rows = list(overdue.order_by("paid_at", "id").values("pk", "goods_id")[:limit])
     for goods_id in {row["goods_id"] for row in rows}:
         delivery.serve(goods_id, now=now)
@@ -40,8 +42,6 @@ def _refund(order_id: int, *, since: datetime, now: datetime) -> bool:
         return False
     attempt = Attempt.objects.get(settled_order=order)
     if attempt.refund_reserved_fen:
-        # A person refunds a part of it already; the rest is hers to decide.
-        log.error("order %s is short and partly refunded", order.pk)
         return False
     attempt.order = order
     attempt.refund_reserved_fen = attempt.paid_fen or 0

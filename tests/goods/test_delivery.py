@@ -225,6 +225,23 @@ def test_after_a_day_the_money_goes_back(book: Till, member: Member):
     assert broken(book.now, besides=("INV-10", "INV-6")) == []
 
 
+def test_a_refund_that_failed_is_not_repeated_by_itself(book: Till, member: Member):
+    """K14: once; the next in the line is refunded all the same, the audit names this."""
+    goods = make_goods()
+    order = short(book, member, goods)
+    book.wait(minutes=1)
+    other = short(book, new_member(), goods)
+    book.wait(hours=24, seconds=-60)
+    assert shortage.refund_short(now=book.now) == 1
+    Refund.objects.update(state="failed")
+    Attempt.objects.update(refund_reserved_fen=0)
+    Order.objects.filter(pk=order.pk).update(fulfil="short")
+    book.wait(minutes=10)
+    assert shortage.refund_short(now=book.now) == 1
+    assert [fresh(o).fulfil for o in (order, other)] == ["short", "void"]
+    assert any("waits for goods" in line for line in broken(book.now))
+
+
 def test_the_operator_sets_how_long(book: Till, member: Member):
     ShopRules.objects.update(short_seconds=3_600)
     rules.forget()
