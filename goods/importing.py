@@ -234,9 +234,11 @@ def _import_piece(batch_id: int, lines: Sequence[Line], *, now: datetime) -> Key
     batch.duplicates = sorted([*batch.duplicates, *there, *lost])
     batch.position += len(piece)
     batch.added += len(added)
+    changed = ["duplicates", "position", "added"]
     if batch.position >= batch.lines:
         batch.state, batch.content, batch.finished_at = BatchState.DONE, "", now
-    batch.save()
+        changed += ["state", "content", "finished_at"]
+    batch.save(update_fields=changed)  # the sealed lines are long
     if added:
         move_stock(lock_goods(batch.goods_id), len(added), now=now)
     if batch.state == BatchState.DONE:
