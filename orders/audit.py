@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from goods.models import CardKey, Goods, KeyState
 from members import rules
@@ -69,10 +69,10 @@ def _secret_sold_twice(now: datetime) -> Rows:
     return (
         CardKey.objects.filter(state=KeyState.SOLD)
         .values("digest")
-        .annotate(orders=Count("order", distinct=True), first=Min("pk"))
-        .filter(orders__gt=1)
-        .order_by("first")
-        .values_list("first", flat=True)
+        .annotate(holders=Count("order", distinct=True))
+        .filter(holders__gt=1)
+        .order_by("digest")
+        .values_list("digest", flat=True)
     )
 
 
