@@ -149,8 +149,9 @@ class GoodsAdmin(Reporting, ConsoleAdmin):
         if not request.user.has_perm("goods.add_keybatch"):
             raise PermissionDenied
         goods = get_object_or_404(Goods, pk=pk)
-        form = ImportForm(request.POST or None, request.FILES or None)
-        if request.method == "POST" and form.is_valid():
+        posted = request.method == "POST"
+        form = ImportForm(*((request.POST, request.FILES) if posted else ()))
+        if posted and form.is_valid():
             reading = form.cleaned_data["reading"]
             batch = importing.check(
                 goods.pk, reading, actor_id=request.user.pk, now=now_of(request)
