@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from django.db import transaction
@@ -224,7 +225,8 @@ def _import_piece(batch_id: int, lines: Sequence[Line], *, now: datetime) -> Key
                 secret=sealing.seal(line.secret),
                 digest=digest,
             )
-            for digest, line in fresh.items()
+            # In one order, or two imports of the same keys could wait for each other.
+            for digest, line in sorted(fresh.items(), key=itemgetter(0))
         ],
         ignore_conflicts=True,  # K20: another import may add the same key right now
     )
