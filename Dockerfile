@@ -8,7 +8,7 @@ WORKDIR /shop
 COPY . .
 # Development settings need no secret for this, so none can end up in the image.
 RUN mkdir -p var && python manage.py collectstatic --no-input --verbosity 0 \
-    && python -m compileall -q /opt/venv/lib kameng members orders payments notifications
+    && python -m compileall -q /opt/venv/lib kameng members goods orders payments notifications
 
 FROM python:3.13.7-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -17,7 +17,7 @@ from kameng.lookups import now_of
 from members import staff
 from members.forms import StaffAuthenticationForm
 
-SECTIONS = ("orders", "payments", "members", "notifications", "admin")
+SECTIONS = ("orders", "payments", "goods", "members", "notifications", "admin")
 """The apps in the order in which the work comes up; others follow."""
 
 

@@ -67,6 +67,7 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL.startswith("https://") else []
 INSTALLED_APPS = [
     "kameng",
     "members",
+    "goods",
     "orders",
     "payments",
     "notifications",
@@ -187,11 +188,14 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("poll-attempts", "payments.tasks.poll_attempts_task", 5),
         ("run-outbox", "notifications.tasks.run_outbox_task", 5),
         ("expire-orders", "payments.tasks.expire_orders_task", 30),
+        ("serve-queues", "orders.tasks.serve_queues_task", 60),
+        ("refund-short", "payments.tasks.refund_short_task", 60),
         ("continue-refunds", "payments.tasks.continue_refunds_task", 30),
         ("confirm-payments", "payments.tasks.confirm_payments_task", 30),
         ("fetch-bills", "payments.tasks.fetch_bills_task", 300),
         ("renew", "payments.tasks.renew_task", 30),
         ("schedule-reminders", "members.tasks.schedule_reminders_task", 60),
+        ("drop-old-imports", "goods.tasks.drop_old_imports_task", 3600),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),
     )

@@ -23,7 +23,7 @@ from django.utils.translation.template import templatize
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "locale/en/LC_MESSAGES"
 PO, MO = FOLDER / "django.po", FOLDER / "django.mo"
-APPS = ("kameng", "members", "notifications", "orders", "payments")
+APPS = ("goods", "kameng", "members", "notifications", "orders", "payments")
 KEYWORDS = {
     **DEFAULT_KEYWORDS,
     **{f"{name}_lazy": DEFAULT_KEYWORDS[name] for name in ("gettext", "ngettext")},

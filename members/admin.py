@@ -211,6 +211,8 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "grace_seconds",
                     "late_seconds",
                     "confirm_above_fen",
+                    "short_seconds",
+                    "ageing_seconds",
                     "open_orders_max",
                     "open_orders_per_address",
                 )

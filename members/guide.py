@@ -11,8 +11,8 @@ from members.models import Member
 
 FRESH = timedelta(hours=1)
 TASKS = (
+    ("zone", "zone"),
     ("remaining", "account"),
-    ("official", "official"),
     ("orders", "account-orders"),
 )
 

@@ -18,6 +18,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "grace_seconds": (60, HOUR),
     "late_seconds": (0, 7 * DAY),
     "confirm_above_fen": (0, 100_000_000),
+    "short_seconds": (HOUR, 7 * DAY),
+    "ageing_seconds": (0, DAY),
     "open_orders_max": (1, 20),
     "open_orders_per_address": (1, 1_000),
     "code_seconds": (60, 10 * 60),  # ASVS 6.5.5: ten minutes at most

@@ -35,12 +35,15 @@ LOOK = (
 )
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
+GOODS = ("goods.category", "goods.goods")
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     SUPPORT: {"view": LOOK},
     OPERATOR: {
         "view": (
             *LOOK,
             *CATALOGUE,
+            *GOODS,
+            "goods.keybatch",
             "members.benefit",
             "members.pricechange",
             "members.shoprules",
@@ -50,12 +53,15 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "add": (
             *CATALOGUE,
+            *GOODS,
+            "goods.keybatch",
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",
         ),
         "change": (
             *CATALOGUE,
+            *GOODS,
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",

@@ -12,6 +12,8 @@ KINDS = {
     "renewal_price": _("续费要重新同意"),
     "renewal_failed": _("续费没有成功"),
     "refund": _("退款通知"),
+    "delivered": _("发货通知"),
+    "short": _("缺货通知"),
 }
 
 

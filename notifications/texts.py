@@ -1,7 +1,7 @@
 """The words of every message: raw parameters in, finished text out.
 
 Parameters are ``plan``, ``benefits``, ``link`` (a token for ``/s/<token>/``) and
-``reason`` as text, ``end`` as an instant, ``price`` in fen, ``days``, ``minutes`` and
+``reason`` and ``goods`` as text, ``end`` as an instant, ``price`` in fen, ``days``, ``minutes`` and
 ``code``. An SMS is always Chinese; the site speaks the reader's language.
 """
 
@@ -18,7 +18,7 @@ from kameng.templatetags.shop import days_left, moment, yuan
 type Params = Mapping[str, str | int]
 """As kept in the database: an instant is ISO 8601 text."""
 
-KINDS = ("activated", "expiring", "renewal", "refund")
+KINDS = ("activated", "expiring", "renewal", "refund", "delivered", "short")
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
 SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed")
 """What only the site says in so many words; an SMS about it is an ``expiring``."""
@@ -54,8 +54,17 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
         case "refund" if params.get("reason") == "surplus":
             title = gettext("这单付了两次，多付的 ¥{price} 正在退回")
             return title.format(**words), ""
+        case "refund" if params.get("reason") == "short":
+            title = gettext("抱歉，一直没等到货，¥{price} 正在原路退回")
+            return title.format(**words), ""
         case "refund":
             return gettext("¥{price} 正在原路退回").format(**words), ""
+        case "delivered":
+            return gettext("{goods} 的卡密已发，在订单里查看").format(**words), ""
+        case "short":
+            title = gettext("抱歉，{goods} 刚卖完，你的订单在排队").format(**words)
+            body = gettext("补货后按顺序发；{end} 还没有货，自动全额退款")
+            return title, body.format(**words)
     raise ValueError(f"no site text for {kind!r}")
 
 
@@ -79,6 +88,12 @@ def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:
             return text + _linked(gettext("关闭："), words)
         case "refund":
             text = gettext("¥{price} 正在原路退回。").format(**words)
+            return text + _linked(gettext("查看："), words)
+        case "short":
+            text = gettext("{goods} 刚卖完，补货后按顺序发。").format(**words)
+            return text + _linked(gettext("查看："), words)
+        case "delivered":
+            text = gettext("你等的{goods}已发货。").format(**words)
             return text + _linked(gettext("查看："), words)
     raise ValueError(f"no SMS text for {kind!r}")
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
 from kameng.admin_site import Reporting, Tile
 from kameng.lookups import ChosenOnly, ClosedFilter, PageAdmin, chip, now_of
@@ -22,10 +24,13 @@ from kameng.templatetags.shop import SHANGHAI, grouped, yuan
 from members import phones, rules
 from members.admin import MemberFilter
 from notifications import kinds
+from orders import delivery
+from orders.checkout import QUANTITY
 from orders.models import Order, Status
 from payments import order_search, order_story
 from payments.order_search import Found
 
+SHORTEST_REASON = 4
 LOOKS = {
     Status.PENDING: ("warn", "…"),
     Status.PAID: ("ok", "✓"),
@@ -117,7 +122,12 @@ class OrderAdmin(Reporting, PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.find_view)
-        return [path("find/", view, name="orders_order_find"), *super().get_urls()]
+        reveal = self.admin_site.admin_view(self.reveal_view)
+        return [
+            path("find/", view, name="orders_order_find"),
+            path("<int:pk>/keys/", reveal, name="orders_order_reveal"),
+            *super().get_urls(),
+        ]
 
     def tiles(self, request: HttpRequest) -> list[Tile]:
         listing = reverse("admin:orders_order_changelist")
@@ -160,6 +170,40 @@ class OrderAdmin(Reporting, PageAdmin):
         }
         return TemplateResponse(request, "console/nothing_found.html", context)
 
+    @sensitive_variables("secret")
+    def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Read a key for its buyer: with a reason, written down before it is shown."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponse(status=405, headers={"Allow": "POST"})
+        order = get_object_or_404(Order, pk=pk)
+        page = reverse("admin:orders_order_change", args=[pk])
+        reason = " ".join(request.POST.get("reason", "").split())[:200]
+        n = request.POST.get("n", "")
+        if len(reason) < SHORTEST_REASON or not QUANTITY.fullmatch(n):
+            messages.error(request, _("请写明为什么要看，至少 4 个字"))
+            return HttpResponseRedirect(page)
+        staff: Any = request.user
+        try:
+            secret = delivery.reveal(
+                pk, int(n), now=now_of(request), actor=staff, reason=reason
+            )
+        except delivery.NoKey:
+            messages.error(request, _("这一张已经不在这个订单里了"))
+            return HttpResponseRedirect(page)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("卡密"),
+            "opts": self.opts,
+            "order": order,
+            "n": n,
+            "secret": secret,
+        }
+        response = TemplateResponse(request, "console/key.html", context)
+        response["Cache-Control"] = "private, no-store"
+        return response
+
     def address_of(self, found: Found) -> str:
         """Where a look-up leads, empty when nothing was found."""
         if len(found.orders) == 1:
@@ -192,6 +236,7 @@ class OrderAdmin(Reporting, PageAdmin):
                 for attempt in records.attempts
             ],
             "told": [(each, kinds.label(each.kind)) for each in records.messages],
+            "keys": delivery.keys_of(row) if row.goods_id else [],
             "story": order_story.story_of(records),
         }
 

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 
+from goods.models import Goods
 from members import rules
 from members.models import Member, Plan
 from members.timeline import LONGEST, lock_member
+from orders import goods_sale
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk
 from orders.numbers import random_number
 from orders.pricing import line_fen
@@ -39,12 +41,32 @@ class PlanGone(NotPlaced):
     """The plan is unknown or no longer sold."""
 
 
+class GoodsGone(NotPlaced):
+    """The goods are unknown or no longer sold."""
+
+
+class OutOfStock(NotPlaced):
+    """Fewer keys are there than were asked for; ``left`` are."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
+
+
+class LimitReached(NotPlaced):
+    """More than one order or one member may have; ``left`` more are allowed."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
+
+
 class PriceChanged(NotPlaced):
     """The page showed another price (A3)."""
 
-    def __init__(self, plan: Plan, price_fen: int) -> None:
-        super().__init__(plan.slug)
-        self.plan = plan
+    def __init__(self, thing: Plan | Goods, price_fen: int) -> None:
+        super().__init__(thing.slug)
+        self.thing = thing
         self.price_fen = price_fen
 
 
@@ -86,7 +108,8 @@ def placed_before(
 def place_order(
     *,
     member_id: int,
-    plan_slug: str,
+    plan_slug: str = "",
+    goods_slug: str = "",
     quantity: int,
     shown_fen: int,
     client_token: str,
@@ -101,16 +124,24 @@ def place_order(
     in the same transaction. The unique token lets a form make one order only; whatever
     would stop the second click leads to the order of the first (A2).
 
+    goods_slug  of goods in the zone; else ``plan_slug`` names a plan
     shown_fen   the total that the page showed, in fen
-    raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress
+    raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress;
+                for goods GoodsGone, OutOfStock, LimitReached
     """
     try:
         with transaction.atomic(durable=True):
-            plan = _plan_on_sale(plan_slug, quantity)
-            member = lock_member(member_id)
-            _refuse_surprise(member, plan, quantity, shown_fen, now=now)
-            _refuse_hoarding(member, address_digest, now=now)
-            order = _frozen(member, plan, quantity, now=now)
+            if goods_slug:
+                order = _order_of_goods(
+                    member_id, goods_slug, quantity, shown_fen, now=now
+                )
+            else:
+                plan = _plan_on_sale(plan_slug, quantity)
+                member = lock_member(member_id)
+                _refuse_surprise(member, plan, quantity, shown_fen, now=now)
+                order = _frozen(member, plan, quantity, now=now)
+            _refuse_hoarding(order.member, address_digest, now=now)
+            order.no = random_number()
             order.client_token = client_token
             order.address_digest = address_digest
             order.save(force_insert=True)
@@ -158,7 +189,6 @@ def _frozen(member: Member, plan: Plan, quantity: int, *, now: datetime) -> Orde
     """An order as the plan stands at this moment, not saved yet."""
     unit_fen = plan.price_at(now)
     return Order(
-        no=random_number(),
         member=member,
         kind=Kind.TIER,
         plan=plan,
@@ -174,6 +204,34 @@ def _frozen(member: Member, plan: Plan, quantity: int, *, now: datetime) -> Orde
         placed_at=now,
         expires_at=now + timedelta(seconds=rules.current().hold_seconds),
     )
+
+
+def _order_of_goods(
+    member_id: int, slug: str, quantity: int, shown_fen: int, *, now: datetime
+) -> Order:
+    """An order of goods as they stand at this moment, for a member who is locked here.
+
+    Stock is promised by payment alone (security 84), so this look at it only keeps her
+    from paying for what is plainly not there.
+    """
+    on_sale = goods_sale.with_waiting(Goods.objects.filter(enabled=True, slug=slug))
+    goods = on_sale.first()
+    if goods is None or quantity < 1:
+        raise GoodsGone(slug)
+    member = lock_member(member_id)
+    bought = 0
+    if goods.max_per_member is not None:
+        bought = goods_sale.bought_by(member, goods, now=now)
+    allowed = goods_sale.left_for(goods, bought)
+    if quantity > allowed:
+        raise LimitReached(allowed)
+    if quantity > goods_sale.available(goods):
+        raise OutOfStock(goods_sale.available(goods))
+    hold = timedelta(seconds=rules.current().hold_seconds)
+    order = goods_sale.frozen(member, goods, quantity, hold=hold, now=now)
+    if shown_fen != order.amount_fen:
+        raise PriceChanged(goods, order.amount_fen)
+    return order
 
 
 def _refuse_hoarding(member: Member, address_digest: str, *, now: datetime) -> None:

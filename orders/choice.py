@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
-from members import catalogue, phone_step
+from members import catalogue, phone_step, way_back
 from members.context import standing_of
 from members.models import Plan, TierKind
 from members.phone_step import FieldError
@@ -35,11 +35,13 @@ class Typed:
     """What came with a form, kept when the page comes back."""
 
     plan: str = ""
+    goods: str = ""
     channel: str = ""
     phone: str = ""
     code: str = ""
     client_token: str = ""
     quantity: int = 1
+    next: str = ""
 
 
 @dataclass(slots=True)
@@ -65,9 +67,7 @@ class Page:
         return standing_of(self.request)
 
     def last_choice(self, name: str) -> str:
-        """From the session, without making one for a mere visitor."""
-        kept = self.request.session.get(LAST_CHOICE) or {}
-        return str(kept.get(name, ""))
+        return last_choice(self.request, name)
 
     def selected_plan(self) -> Plan | None:
         """Typed, else asked for in the address, else the last bought, else the rule."""
@@ -87,6 +87,12 @@ class Page:
                     return plan
         return on_sale[0] if on_sale else None
 
+    def amount_fen(self) -> int:
+        """What the chosen plan costs now; 0 while nothing is on sale."""
+        plan = self.selected_plan()
+        quantity = max(1, self.typed.quantity)
+        return line_fen(plan.price_at(self.now), quantity, 10_000) if plan else 0
+
     def is_first_time(self) -> bool:
         member = member_of(self.request)
         return not self.last_choice("plan") and (
@@ -94,23 +100,24 @@ class Page:
         )
 
 
+def last_choice(request: ShopRequest, name: str) -> str:
+    """From the session, without making one for a mere visitor."""
+    kept = request.session.get(LAST_CHOICE) or {}
+    return str(kept.get(name, ""))
+
+
 def remember(request: ShopRequest, typed: Typed) -> None:
     """Keep plan and channel of an order; a session that stays the same is not saved."""
-    chosen = {"plan": typed.plan, "channel": typed.channel}
+    plan = typed.plan or last_choice(request, "plan")  # goods leave the plan alone
+    chosen = {"plan": plan, "channel": typed.channel}
     if request.session.get(LAST_CHOICE) != chosen:
         request.session[LAST_CHOICE] = chosen
-
-
-def amount_fen(page: Page) -> int:
-    """What the chosen plan costs now; 0 while nothing is on sale."""
-    plan = page.selected_plan()
-    quantity = max(1, page.typed.quantity)
-    return line_fen(plan.price_at(page.now), quantity, 10_000) if plan else 0
 
 
 def context(page: Page) -> dict[str, Any]:
     plan = page.selected_plan()
     ladder = stubs(page)
+    signed = page.typed.next or page.request.GET.get("next", "")
     return {
         "here": "membership",
         "kind": page.kind,
@@ -125,6 +132,7 @@ def context(page: Page) -> dict[str, Any]:
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),
         "errors": page.errors,
         "renewal": None,
+        "next": signed if way_back.read(signed) else "",
     }
 
 

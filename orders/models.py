@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from goods.models import Goods
 from members.models import Plan
 
 
@@ -50,6 +51,8 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(models.Model):
     """One purchase of one thing at a frozen price.
 
+    ``instructions`` of goods are frozen like the price. ``priority`` is 1 for goods that
+    a member paid for, and says who is served first when keys are short (D25).
     ``settled_by`` is the payment attempt whose money paid it; it points up the import
     direction by name only, so that the database can refuse a paid order without money.
     """
@@ -66,7 +69,11 @@ class Order(models.Model):
     plan = models.ForeignKey(
         Plan, models.PROTECT, null=True, related_name="orders", verbose_name=_("套餐")
     )
+    goods = models.ForeignKey(
+        Goods, models.PROTECT, null=True, related_name="orders", verbose_name=_("商品")
+    )
     title = models.CharField(_("名称"), max_length=80)
+    instructions = models.TextField(_("使用说明"), blank=True)
     quantity = models.PositiveIntegerField(_("数量"), default=1)
     unit_fen = models.PositiveIntegerField(_("单价（分）"))
     discount_bp = models.PositiveSmallIntegerField(_("折扣（万分比）"), default=10_000)
@@ -77,6 +84,7 @@ class Order(models.Model):
     tier_discount_bp = models.PositiveSmallIntegerField(
         _("会员折扣（万分比）"), default=10_000
     )
+    priority = models.PositiveSmallIntegerField(_("发货优先"), default=0)
     status = models.CharField(
         _("状态"), max_length=10, choices=Status, default=Status.PENDING
     )
@@ -120,10 +128,18 @@ class Order(models.Model):
                     ~Q(status="paid") & Q(settled_by__isnull=True, paid_at__isnull=True)
                 ),
             ),
+            models.CheckConstraint(
+                name="order_goods_of_its_kind",
+                condition=Q(kind="goods", goods__isnull=False)
+                | (~Q(kind="goods") & Q(goods__isnull=True, priority=0)),
+            ),
             models.CheckConstraint(  # K7
                 name="order_amount_and_time",
                 condition=Q(amount_fen__gt=0, currency="CNY", quantity__gt=0)
-                & (Q(kind="tier", seconds__gt=0, plan__isnull=False) | Q(kind="goods")),
+                & (
+                    Q(kind="tier", seconds__gt=0, plan__isnull=False)
+                    | Q(kind="goods", plan__isnull=True)
+                ),
             ),
         ]
         indexes = [
@@ -137,6 +153,16 @@ class Order(models.Model):
                 fields=["address_digest", "expires_at"],
                 name="order_pending_address",
                 condition=Q(status="pending"),
+            ),
+            models.Index(
+                fields=["goods", "paid_at"],
+                name="order_waiting_for_keys",
+                condition=Q(fulfil="short"),
+            ),
+            models.Index(
+                fields=["goods", "member"],
+                name="order_goods_member",
+                condition=Q(goods__isnull=False),
             ),
         ]
 

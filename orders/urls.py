@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from orders import views
+from orders import views, zone
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -10,6 +10,8 @@ urlpatterns = [
         views.membership_kind,
         name="membership-kind",
     ),
+    path("zone/", zone.zone, name="zone"),
+    path("zone/<slug:slug>/", zone.goods, name="zone-goods"),
     path("checkout/", views.checkout, name="checkout"),
     path("checkout/code/", views.send_code, name="checkout-code"),
     path("checkout/summary/", views.summary, name="checkout-summary"),

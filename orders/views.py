@@ -15,13 +15,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import yuan
-from members import addresses, catalogue, phone_step, phones, rules
+from members import addresses, catalogue, phone_step, phones, rules, way_back
 from members.context import standing_facts
 from members.models import Member, Purpose, TierKind
 from members.phone_step import FieldError
 from orders import checkout as placing
-from orders import choice
+from orders import choice, goods_page
 from orders.choice import Page, Typed
+from orders.goods_page import GoodsPage
 from orders.models import Order
 from payments import attempts, channels
 from payments.attempts import Way
@@ -61,15 +62,15 @@ def membership(request: ShopRequest) -> HttpResponse:
 
 @require_GET
 def membership_kind(request: ShopRequest, kind: str) -> HttpResponse:
-    page = _with_channels(Page(request, kind))
+    page = with_channels(Page(request, kind))
     return render(request, "members/choice.html", choice.context(page))
 
 
-def _with_channels(page: Page) -> Page:
+def with_channels[P: (Page, GoodsPage)](page: P) -> P:
     """The payment chooser for the device that asks."""
     here = device(page.request)
     wanted = page.typed.channel or page.last_choice("channel")
-    amount_fen = choice.amount_fen(page)
+    amount_fen = page.amount_fen()
     chosen = channels.default_channel(here, wanted, amount_fen)
     page.in_wechat = here == Device.WECHAT
     page.channels = [
@@ -111,37 +112,63 @@ def summary(request: ShopRequest) -> HttpResponse:
 
     Where a way to pay has a limit, the chooser comes along as it is for the new sum.
     """
+    if "goods" in request.GET:
+        return _goods_summary(request)
     plan = catalogue.current().plan(request.GET.get("plan", ""))
     if plan is None or not (plan.enabled and plan.tier.enabled):
         raise Http404
     typed = Typed(plan=plan.slug, channel=request.GET.get("channel", "")[:16])
-    page = _with_channels(Page(request, plan.tier.kind, typed))
-    answer = render(
-        request, "members/choice.html#summary", choice.summary_context(page, plan)
-    )
+    page = with_channels(Page(request, plan.tier.kind, typed))
+    context = choice.summary_context(page, plan)
+    return _with_chooser(page, render(request, "members/choice.html#summary", context))
+
+
+def _with_chooser(page: Page | GoodsPage, answer: HttpResponse) -> HttpResponse:
     if page.has_caps:
         chooser = {"channels": page.channels, "channels_oob": True, "errors": []}
-        answer.write(render(request, "members/choice.html#channels", chooser).content)
+        fragment = "components/channels.html#channels"
+        answer.write(render(page.request, fragment, chooser).content)
     return answer
+
+
+def _goods_summary(request: ShopRequest) -> HttpResponse:
+    goods = goods_page.find(request.GET["goods"][:40])
+    if goods is None or not goods.enabled:
+        raise Http404
+    quantity = request.GET.get("quantity", "1")
+    channel = request.GET.get("channel", "")[:16]
+    typed = Typed(quantity=_quantity(quantity), channel=channel)
+    page = with_channels(GoodsPage(request, goods, typed))
+    context = goods_page.summary_context(page)
+    return _with_chooser(page, render(request, "goods/item.html#summary", context))
+
+
+def _quantity(typed: str) -> int:
+    """The number of pieces; 0 for anything that is none (security 44)."""
+    return int(typed) if placing.QUANTITY.fullmatch(typed) else 0
 
 
 def _typed(request: ShopRequest) -> Typed:
     """The form as it came, cut to sane lengths; shape is judged where it is used."""
     post = request.POST
-    quantity = post.get("quantity", "1")
     return Typed(
         plan=post.get("plan", "")[:40],
+        goods=post.get("goods", "")[:40],
         channel=post.get("channel", "")[:16],
         phone=post.get("phone", "")[:64],
         code=post.get("code", "")[:16],
         client_token=post.get("client_token", "")[:64],
-        quantity=int(quantity) if placing.QUANTITY.fullmatch(quantity) else 0,
+        quantity=_quantity(post.get("quantity", "1")),
+        next=post.get("next", "")[: way_back.LONGEST],
     )
 
 
-def _page(request: ShopRequest) -> Page:
-    """The choice page that a posted form belongs to."""
+def _page(request: ShopRequest) -> Page | GoodsPage | None:
+    """The page that a posted form belongs to; None for goods that nobody knows."""
     typed = _typed(request)
+    if typed.goods:
+        goods = goods_page.find(typed.goods)
+        return GoodsPage(request, goods, typed=typed) if goods else None
     plan = catalogue.current().plan(typed.plan)
     kind = plan.tier.kind if plan else request.POST.get("kind", "")
     return Page(
@@ -151,23 +178,39 @@ def _page(request: ShopRequest) -> Page:
     )
 
 
-def _again(page: Page, status: int, *, retry_after: int | None = None) -> HttpResponse:
+def _again(
+    page: Page | GoodsPage, status: int, *, retry_after: int | None = None
+) -> HttpResponse:
     """The page once more with everything typed; the fragment for htmx."""
     fragment = page.request.htmx and not page.request.htmx.boosted
-    name = "members/choice.html#phone" if fragment else "members/choice.html"
-    context = choice.context(_with_channels(page))
-    if fragment and page.request.htmx.target != "phone":
-        name = "members/choice.html"
+    if isinstance(page, GoodsPage) and not page.goods.enabled:
+        return _goods_gone(page.request)
+    if isinstance(page, GoodsPage):
+        name, context = "goods/item.html", goods_page.context(with_channels(page))
+    else:
+        name, context = "members/choice.html", choice.context(with_channels(page))
+    if fragment and page.request.htmx.target == "phone":
+        name += "#phone"
     response = render(page.request, name, context, status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
 
 
+def _goods_gone(request: ShopRequest) -> HttpResponse:
+    """The shelves instead of goods that are not sold, with words."""
+    words = _("这件商品现在不卖了，看看别的")
+    context = goods_page.zone_context(request)
+    context["errors"] = [FieldError("goods", words)]
+    return render(request, "goods/zone.html", context, status=422)
+
+
 @require_POST
 def send_code(request: ShopRequest) -> HttpResponse:
     """Send a code for the phone of the checkout form; nothing typed is lost."""
     page = _page(request)
+    if page is None:
+        return _goods_gone(request)
     if member_of(request):
         return _again(page, 200)
     step = phone_step.send(request, page.typed.phone, Purpose.CHECKOUT, now=request.now)
@@ -185,6 +228,8 @@ def checkout(request: ShopRequest) -> HttpResponse:
     judged, for a member by ``place_order`` and before anything is refused (A2).
     """
     page = _page(request)
+    if page is None:
+        return _goods_gone(request)
     member = member_of(request)
     if member is None and (first := _placed_before(page, None)):
         return first
@@ -207,7 +252,9 @@ def checkout(request: ShopRequest) -> HttpResponse:
     return _place(page, member)
 
 
-def _placed_before(page: Page, member: Member | None) -> HttpResponse | None:
+def _placed_before(
+    page: Page | GoodsPage, member: Member | None
+) -> HttpResponse | None:
     """To the order that this very form has made already, if it has."""
     phone = None
     if member is None:
@@ -229,15 +276,31 @@ def _placed_before(page: Page, member: Member | None) -> HttpResponse | None:
     return SeeOther(reverse("order-pay", args=[order.no]))
 
 
-def _shape(page: Page) -> FieldError | None:
-    """What is wrong with the form itself, before a code is spent on it."""
+def _shape_of_thing(page: Page | GoodsPage) -> FieldError | None:
+    """What is wrong with the thing and how many of it."""
     typed = page.typed
+    if isinstance(page, GoodsPage):
+        if not page.goods.enabled:
+            return FieldError("goods", _("这件商品现在不卖了，看看别的"))
+        most = page.goods.max_per_order
+        if not 1 <= typed.quantity <= most:
+            words = _("数量要在 1 到 {most} 之间").format(most=most)
+            return FieldError("quantity", words)
+        return None
     plan = catalogue.current().plan(typed.plan)
     if plan is None or not (plan.enabled and plan.tier.enabled):
         catalogue.forget()
         return FieldError("plan", _("这个套餐现在不卖了，请换一个"))
     if not 1 <= typed.quantity <= placing.QUANTITY_MAX:
         return FieldError("plan", _("数量要在 1 到 12 之间"))
+    return None
+
+
+def _shape(page: Page | GoodsPage) -> FieldError | None:
+    """What is wrong with the form itself, before a code is spent on it."""
+    typed = page.typed
+    if complaint := _shape_of_thing(page):
+        return complaint
     if not placing.CLIENT_TOKEN.fullmatch(typed.client_token):
         typed.client_token = ""
         return FieldError("plan", _("页面过期了，请再点一次"))
@@ -247,12 +310,12 @@ def _shape(page: Page) -> FieldError | None:
     if channels.product_for(typed.channel, here) is None:
         return FieldError("channel", _("请选一种付款方式"))
     cap_fen = channels.cap_of(typed.channel)
-    if cap_fen is not None and choice.amount_fen(page) > cap_fen:
+    if cap_fen is not None and page.amount_fen() > cap_fen:
         return FieldError("channel", _over_cap(typed.channel))
     return None
 
 
-def _place(page: Page, member: Member) -> HttpResponse:
+def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
     request, typed = page.request, page.typed
     way = way_for(request, typed.channel)
     assert way is not None
@@ -261,6 +324,7 @@ def _place(page: Page, member: Member) -> HttpResponse:
         placed = placing.place_order(
             member_id=member.pk,
             plan_slug=typed.plan,
+            goods_slug=typed.goods,
             quantity=typed.quantity,
             shown_fen=int(request.POST["shown_fen"]),
             client_token=typed.client_token,
@@ -275,10 +339,11 @@ def _place(page: Page, member: Member) -> HttpResponse:
     for attempt in first:
         attempts.start(attempt, now=request.now)
     choice.remember(request, typed)
+    way_back.keep(request, placed.order.no, way_back.read(typed.next))
     return SeeOther(reverse("order-pay", args=[placed.order.no]))
 
 
-def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
+def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse:
     """A refusal in words; the member that a right code signed in stays signed in."""
     catalogue.forget()
     page.typed.client_token = ""
@@ -286,8 +351,17 @@ def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
     match refusal:
         case placing.PriceChanged(price_fen=price):
             words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))
-            page.errors = [FieldError("plan", words)]
-            return _again(page, 422)
+            if isinstance(page, GoodsPage):  # also when her code showed a member
+                words = _("这单现在是 {price}，请确认后再付").format(price=yuan(price))
+            page.errors = [
+                FieldError("quantity" if page.typed.goods else "plan", words)
+            ]
+            return _again(_reread(page), 422)
+        case placing.OutOfStock(left=left) | placing.LimitReached(left=left):
+            page.errors = [FieldError("quantity", _too_many(refusal, left))]
+            return _again(_reread(page), 422)
+        case placing.GoodsGone():
+            return _goods_gone(page.request)
         case placing.TooManyOpen(orders=orders):
             return render(
                 page.request,
@@ -306,6 +380,21 @@ def _refused(page: Page, refusal: placing.NotPlaced) -> HttpResponse:
             return _again(page, 429, retry_after=rules.current().hold_seconds)
     page.errors = [FieldError("plan", _("这个套餐现在不卖了，请换一个"))]
     return _again(page, 422)
+
+
+def _too_many(refusal: placing.NotPlaced, left: int) -> str:
+    if isinstance(refusal, placing.LimitReached):
+        return _("超过限购，你还能买 {n} 件").format(n=left)
+    if left:
+        return _("刚被买走一些，现在还有 {n} 件").format(n=left)
+    return _("刚卖完，补货后再来")
+
+
+def _reread(page: Page | GoodsPage) -> Page | GoodsPage:
+    """The page with the stock as it is after all."""
+    if isinstance(page, GoodsPage):
+        page.goods = goods_page.find(page.goods.slug) or page.goods
+    return page
 
 
 def order_rows(orders: Sequence[Order], *, now: datetime) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ class Entry:
     """One line of the story.
 
     part    what it is about: ``order``, ``risk``, ``payment``, ``notice``,
-            ``membership``, ``refund``, ``message`` or ``staff``
+            ``membership``, ``delivery``, ``refund``, ``message`` or ``staff``
     actor   who did it, in words
     source  which record tells it, in words
     step    its place among entries of the same moment
@@ -71,6 +71,7 @@ PARTS = {
     "payment": gettext_lazy("支付"),
     "notice": gettext_lazy("通知"),
     "membership": gettext_lazy("开通"),
+    "delivery": gettext_lazy("发货"),
     "refund": gettext_lazy("退款"),
     "message": gettext_lazy("消息"),
     "staff": gettext_lazy("客服"),
@@ -86,6 +87,10 @@ EVENTS = {
     "paid": ("order", gettext_lazy("订单已付款")),
     "held": ("order", gettext_lazy("转人工核对")),
     "activated": ("membership", gettext_lazy("会员开通")),
+    "delivered": ("delivery", gettext_lazy("卡密已发")),
+    "short": ("delivery", gettext_lazy("缺货，排队等货")),
+    "key-revealed": ("delivery", gettext_lazy("查看卡密")),
+    "keys-returned": ("delivery", gettext_lazy("收回没看过的卡密")),
     "attempt-failed": ("payment", gettext_lazy("支付失败")),
     "attempt-unknown": ("payment", gettext_lazy("支付结果不明")),
     "attempt-closed": ("payment", gettext_lazy("支付关闭")),
@@ -96,7 +101,7 @@ EVENTS = {
     "money-accepted": ("staff", gettext_lazy("收下这笔钱")),
     "money-returned": ("staff", gettext_lazy("退回这笔钱")),
 }
-SHOPPERS = ("placed", "cancelled")
+SHOPPERS = ("placed", "cancelled", "key-revealed")
 """Events that the shopper brings about herself, unless a member of staff is named."""
 
 SOURCES = {
@@ -154,7 +159,8 @@ def gateway_label(code: str) -> str:
 
 def _keys(order: Order, refunds: Iterable[Refund]) -> list[str]:
     """The unique keys under which ``payments.telling`` queues an order's messages."""
-    subjects = [f"activated:{order.pk}", *(f"refund:{each.pk}" for each in refunds)]
+    first = [f"{kind}:{order.pk}" for kind in ("activated", "delivered", "short")]
+    subjects = [*first, *(f"refund:{each.pk}" for each in refunds)]
     return [
         f"{subject}:{channel}"
         for subject in subjects
@@ -220,6 +226,10 @@ def _event_facts(
                 facts.append((_("会员到期"), moment(end)))
             case "late", bool():
                 facts += [(_("迟到的钱"), _("是"))] if value else []
+            case "key", int():
+                facts.append((_("第几张"), str(value)))
+            case "keys", int():
+                facts.append((_("张数"), str(value)))
             case "code", _:
                 facts.append((_("网关代码"), mask(str(value))))
             case "reason", _ if "refund" in event.detail:

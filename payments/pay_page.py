@@ -14,9 +14,10 @@ from django.urls import reverse
 from django.utils.translation import get_language
 
 from kameng.http import ShopRequest
-from members import catalogue, guide, rules
+from members import catalogue, guide, rules, way_back
 from members.context import standing_of
 from members.models import Segment
+from orders.delivery_state import facts
 from orders.models import Fulfil, Order, Status
 from payments import channels
 from payments.attempts import handover_of, is_locked_for_check
@@ -107,7 +108,13 @@ class Story:
             return "held"
         if self.order.fulfil == Fulfil.NONE:
             return "activating"
-        return "overpaid" if self.refund else "paid"
+        unneeded = [
+            r
+            for r in self.refunds
+            if r.state != RefundState.FAILED
+            and r.attempt_id != self.order.settled_by_id
+        ]
+        return "overpaid" if unneeded else "paid"
 
     def _open_state(self, *, returned: bool) -> str:
         live = self.live
@@ -171,6 +178,8 @@ STORY = {
     "attempt-failed": "refused",
     "paid": "paid",
     "activated": "activated",
+    "delivered": "delivered",
+    "short": "short",
     "expired": "expired",
     "cancelled": "cancelled",
     "refund-requested": "refunding",
@@ -182,15 +191,14 @@ STORY = {
 def order_context(request: ShopRequest, order: Order, *, token: str) -> dict[str, Any]:
     """The context of ``orders/order.html``."""
     story = Story.of(order, now=request.now)
-    settled = order.status == Status.PAID
+    brought = _settled(request, order, token) if order.status == Status.PAID else {}
     shown = story.settling or story.shown
     return {
         "order": order_facts(order, now=request.now),
         "status": story.status_word(),
         "attempt": attempt_facts(shown) if shown else None,
-        "membership": _settled(request, order, token)["membership"]
-        if settled
-        else None,
+        "membership": brought.get("membership"),
+        "delivery": brought.get("delivery"),
         "story": [] if token else _story_rows(story),
         "again_url": again_url(order),
         "token": token,
@@ -238,6 +246,8 @@ def order_facts(order: Order, *, now: datetime) -> dict[str, Any]:
 def title(order: Order) -> str:
     """The frozen name; in English from the plan where that has an English name."""
     name = order.title
+    if get_language() == "en" and order.goods and order.goods.name_en:
+        name = order.goods.name_en
     if get_language() == "en" and order.plan and order.plan.tier.name_en:
         name = f"{order.plan.tier.name_en}, {order.plan.days} d"
     return f"{name} × {order.quantity}" if order.quantity > 1 else name
@@ -282,6 +292,8 @@ def retry_channels(story: Story, here: Device) -> list[dict[str, Any]]:
 
 def again_url(order: Order) -> str:
     """The choice page with the same plan chosen."""
+    if order.goods is not None:
+        return reverse("zone-goods", args=[order.goods.slug])
     if order.plan is None:
         return reverse("membership")
     page = reverse("membership-kind", args=[order.plan.tier.kind])
@@ -304,7 +316,9 @@ def _retry_at(attempt: Attempt, *, now: datetime) -> datetime:
 
 
 def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
-    """What the order brought, read from the timeline."""
+    """What the order brought: time, read from the timeline, or goods."""
+    if found := facts(order, now=request.now, token=token):
+        return {"membership": None, "delivery": found}
     if order.fulfil != Fulfil.DONE or order.plan is None:
         return {"membership": None}
     tier = order.plan.tier
@@ -343,4 +357,5 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
         },
         "welcome": not token and guide.is_fresh(order.paid_at, now=request.now),
         "guide": guide.of(member) if not token else None,
+        "back_url": "" if token else way_back.after(request, order.no),
     }

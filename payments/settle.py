@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import Q, prefetch_related_objects
 
 from members import rules
 from members.timeline import TimelineFull, activate, lock_member
 from notifications import outbox
+from orders import delivery
 from orders.closing import lock_order_of
-from orders.models import Fulfil, Order, OrderEvent, Risk, Status
+from orders.models import Fulfil, Kind, Order, OrderEvent, Risk, Status
 from payments import telling
 from payments.gateways.contract import Trade, TradeState
 from payments.models import (
@@ -249,10 +250,15 @@ def _why_refund(order: Order, *, now: datetime) -> RefundReason | None:
         return None
     if now > order.expires_at + timedelta(seconds=rules.current().late_seconds):
         return RefundReason.LATE
+    if order.kind == Kind.GOODS and not delivery.could_deliver(order):
+        return RefundReason.LATE
+    same = Q(plan_id=order.plan_id or 0)
+    if order.kind == Kind.GOODS:
+        same = Q(goods_id=order.goods_id or 0)
     replaced = Order.objects.filter(
+        same,
         member_id=order.member_id,
         kind=order.kind,
-        plan_id=order.plan_id or 0,
         status=Status.PAID,
         id__gt=order.pk,
     ).exists()
@@ -287,10 +293,12 @@ def settle_locked(order: Order, attempt: Attempt, *, now: datetime) -> None:
 
 
 def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> Fulfil:
-    """Give the time that a locked order bought, and tell the member.
+    """Give what a locked order bought, and tell the member.
 
-    Time that fits on no timeline is held for an operator; the money stays booked.
+    Goods that are out of stock wait in the line. Time that fits on no timeline is held for an operator; the money stays booked.
     """
+    if order.kind == Kind.GOODS:
+        return delivery.fulfil_locked(order, now=now, events=events)
     assert order.plan is not None
     member = lock_member(order.member_id)
     try:

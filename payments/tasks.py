@@ -3,7 +3,15 @@
 from django.utils import timezone
 
 from kameng.celery import app
-from payments import bill_days, confirmation, mandates, polling, refunds, renewal
+from payments import (
+    bill_days,
+    confirmation,
+    mandates,
+    polling,
+    refunds,
+    renewal,
+    shortage,
+)
 
 
 @app.task(name="payments.tasks.poll_attempts_task")
@@ -14,6 +22,11 @@ def poll_attempts_task() -> int:
 @app.task(name="payments.tasks.expire_orders_task")
 def expire_orders_task() -> int:
     return polling.expire_due(now=timezone.now())
+
+
+@app.task(name="payments.tasks.refund_short_task")
+def refund_short_task() -> int:
+    return shortage.refund_short(now=timezone.now())
 
 
 @app.task(name="payments.tasks.continue_refunds_task")

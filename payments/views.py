@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from django.db.models import QuerySet
 from django.http import (
     Http404,
     HttpResponse,
@@ -25,35 +24,12 @@ from orders.closing import Closing
 from orders.models import Order
 from orders.views import way_for
 from payments import attempts, channels, gateways, notices, pay_page, polling
+from payments.finding import order_by_token, orders, own_order
 from payments.gateways.contract import NoticeRequest
 from payments.models import Attempt
 from payments.renewal_page import renewal_page
 
 FRAGMENT_STATES = {"ready", "slow", "returned"}
-
-
-def own_order(request: ShopRequest, no: str) -> Order:
-    """The order of the signed-in member; for anyone else there is none (security 52)."""
-    member = member_of(request)
-    if member is None:
-        raise Http404
-    found = _orders().filter(no=numbers.tidy(no), member=member).first()
-    if found is None:
-        raise Http404
-    found.member = member
-    return found
-
-
-def order_by_token(token: str) -> Order:
-    pk = links.read(token, links.ORDER)
-    found = _orders().filter(pk=pk).first() if pk is not None else None
-    if found is None:
-        raise Http404
-    return found
-
-
-def _orders() -> QuerySet[Order]:
-    return Order.objects.select_related("plan__tier", "member")
 
 
 def seen_order(request: ShopRequest, no: str) -> tuple[Order, str]:
@@ -112,7 +88,7 @@ def short_link(request: ShopRequest, token: str) -> HttpResponse:
 
 def renewal_url(member: Member) -> str:
     """The choice page with the plan that the member bought last."""
-    last = _orders().filter(member=member, kind="tier", status="paid").order_by("-id")
+    last = orders().filter(member=member, kind="tier", status="paid").order_by("-id")
     found = last.first()
     return pay_page.again_url(found) if found else reverse("membership")
 

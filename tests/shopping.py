@@ -17,11 +17,15 @@ import time_machine
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
+from goods.models import Goods
 from members.models import Entitlement, Member
+from members.standing import standing
 from notifications import outbox
 from notifications.models import Notification, Outbox
+from orders import goods_sale
 from orders.checkout import Placed, place_order
 from orders.models import Order
+from orders.pricing import line_fen
 from payments import attempts, audit, polling, refunds
 from payments.attempts import Way
 from payments.gateways.contract import Product, Trade, TradeState
@@ -132,6 +136,39 @@ class Till:
     ) -> Attempt:
         """An order with one attempt that no gateway knows of."""
         return self.place(member, plan, way=way).attempts.get()
+
+    def bill_goods(
+        self,
+        member: Member,
+        goods: Goods,
+        *,
+        quantity: int = 1,
+        shown_fen: int | None = None,
+        way: Way = WECHAT,
+        token: str = "",
+        address: str = "",
+    ) -> Attempt:
+        """An order of goods at the member's price, with one attempt to pay it."""
+        if shown_fen is None:
+            bp = goods_sale.discount_of(goods, standing(fresh(member), at=self.now))
+            shown_fen = line_fen(goods.price_fen, quantity, bp)
+        placed = place_order(
+            member_id=member.pk,
+            goods_slug=goods.slug,
+            quantity=quantity,
+            shown_fen=shown_fen,
+            client_token=token or client_token(),
+            address_digest=address,
+            now=self.now,
+            attach=lambda order: attempts.create_locked(order, way, now=self.now),
+        )
+        return placed.order.attempts.get()
+
+    def buy_goods(self, member: Member, goods: Goods, *, quantity: int = 1) -> Order:
+        """Ordered and paid for, delivered or waiting."""
+        attempt = self.bill_goods(member, goods, quantity=quantity)
+        self.hear(attempt)
+        return fresh(attempt.order)
 
     def pay(self, order: Order, way: Way) -> Attempt:
         """Press "pay" or "pay again"; the attempt as the database has it then."""
@@ -251,7 +288,7 @@ def said(attempt: Attempt, **says: Any) -> Trade:
     return Trade(**told | says)
 
 
-def fresh[Row: (Order, Attempt, Member, Refund)](row: Row) -> Row:
+def fresh[Row: (Order, Attempt, Member, Refund, Goods)](row: Row) -> Row:
     """The row as the database has it now."""
     found: Row = type(row).objects.get(pk=row.pk)
     return found

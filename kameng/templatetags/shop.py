@@ -6,7 +6,7 @@ moments as aware datetimes; moments are shown in Asia/Shanghai.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Protocol
@@ -264,6 +264,12 @@ def days_word(days: int) -> str:
     if _english():
         return "day" if days == 1 else "days"
     return "天"
+
+
+@register.filter
+def at(values: Mapping[int, str] | None, key: int) -> str:
+    """What a mapping holds under a key, empty where it holds nothing."""
+    return (values or {}).get(key, "")
 
 
 @register.filter

@@ -29,6 +29,12 @@ class ShopRules(models.Model):
     confirm_above_fen = models.PositiveIntegerField(
         _("多少以上先查单再入账（分）"), default=50_000
     )
+    short_seconds = models.PositiveIntegerField(
+        _("缺货多久自动退款"), default=24 * 3600
+    )
+    ageing_seconds = models.PositiveIntegerField(
+        _("排队多久后和会员一样优先"), default=2 * 3600
+    )
     open_orders_max = models.PositiveSmallIntegerField(_("每人未付订单上限"), default=5)
     open_orders_per_address = models.PositiveSmallIntegerField(
         _("每个地址未付订单上限"), default=20

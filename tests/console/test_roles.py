@@ -15,12 +15,14 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
+from goods.models import Category, KeyBatch
 from members import staff_roles
 from members.models import Benefit, Entitlement, Member, Pause, ShopRules, Tier
 from notifications.models import Outbox
 from payments.bill_models import BillDay, BillDifference
 from payments.models import Attempt, EpayChannel, Refund
 from tests.console.conftest import pay, signed_in, staff
+from tests.goods.shelves import make_goods
 
 pytestmark = pytest.mark.django_db
 
@@ -42,12 +44,18 @@ VIEW = {  # who may look
     "pricechange": "o",
     "shoprules": "o",
     "epaychannel": "o",
+    "category": "o",
+    "goods": "o",
+    "keybatch": "o",
     "outbox": "o",
     "logentry": "o",
 }
 """``s`` for support, ``o`` for operators; superusers may look at everything."""
-ADD = {"tier", "plan", "benefit", "epaychannel"}
-CHANGE_ = {"tier", "plan", "benefit", "shoprules", "epaychannel"}
+ADD = {"tier", "plan", "benefit", "epaychannel", "category", "goods"}
+CHANGE_ = {
+    *("tier", "plan", "benefit", "shoprules", "epaychannel"),
+    *("category", "goods"),
+}
 DELETE = {"tier", "plan"}
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
@@ -80,7 +88,7 @@ def expected(address: Address, role: str, method: str) -> int:
         case "change" if method == "post":
             return 200 if edits and address.model in CHANGE_ else 403
         case "delete":
-            may = DELETE | {"benefit"} if role == "superuser" else DELETE
+            may = DELETE | {"benefit", "category"} if role == "superuser" else DELETE
             return 200 if edits and address.model in may else 403
         case "preview":
             return 405 if method == "get" else 200
@@ -88,6 +96,12 @@ def expected(address: Address, role: str, method: str) -> int:
             return 403
         case "resolve":  # an empty reason
             return 405 if method == "get" else 422
+        case "reveal":
+            return 405 if method == "get" else 302
+        case "import":
+            return (200 if method == "get" else 422) if edits else 403
+        case "confirm" | "drop" | "undo":
+            return (405 if method == "get" else 302) if edits else 403
     return 200
 
 
@@ -156,6 +170,9 @@ def rows(
         unsold.price_changes.create(field="discount_bp", old="", new="9900"),
         ShopRules.objects.get(),
         EpayChannel.objects.get(code="phone_credit"),
+        make_goods(keys=1),
+        KeyBatch.objects.get(),
+        Category.objects.create(slug="empty", name="空分类"),
         Outbox.objects.create(key="k", kind="sms", due_at=now),
         LogEntry.objects.create(user=superuser, object_repr="x", action_flag=CHANGE),
     ]
@@ -218,6 +235,13 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
             yield Address("preview", reverse(f"{stem}_preview", args=[row.pk]), model)
         if model == "billdifference":
             yield Address("resolve", reverse(f"{stem}_resolve", args=[row.pk]), model)
+        for of, name in (
+            ("order", "reveal"),
+            ("goods", "import"),
+            *(("keybatch", name) for name in ("confirm", "drop", "undo")),
+        ):
+            if of == model:
+                yield Address(name, reverse(f"{stem}_{name}", args=[row.pk]), model)
 
 
 def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
@@ -234,8 +258,10 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
             "resolve",
         )
     } | {address.name for address in addresses(rows)}
-    known |= {"orders_order_find", "members_member_unblock"}
+    known |= {"orders_order_find", "orders_order_reveal", "members_member_unblock"}
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
+    known |= {"goods_goods_import"}
+    known |= {f"goods_keybatch_{name}" for name in ("confirm", "drop", "undo")}
     assert {model._meta.model_name for model in admin.site._registry} == set(rows)
     assert set(names_of(admin.site.get_urls(), [])) <= known
 

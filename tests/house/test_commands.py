@@ -79,7 +79,8 @@ def test_a_new_shop_has_until_the_first_run_was_due(now: datetime):
     recorded.update(applied=now)
     assert freshness.of_sweeps(now=now + timedelta(minutes=2)) == "ok"
     found = freshness.jobs(now=now + HOUR)
-    assert [job.name for job in found if not job.stale] == ["clear-sessions"]
+    hourly = ["drop-old-imports", "clear-sessions"]
+    assert [job.name for job in found if not job.stale] == hourly
     assert all(job.finished_at is None for job in found)
 
 

@@ -9,6 +9,7 @@ import pytest
 from members.models import Member
 from orders.models import Order
 from tests.constraints import allows, refuses
+from tests.goods.shelves import make_goods
 from tests.shopping import WECHAT, Till, fresh
 
 
@@ -94,5 +95,14 @@ def test_k5_one_attempt_settles_one_order(book: Till, member: Member, paid: Orde
 def test_k7_an_order_costs_something_and_gives_time(
     order: Order, values: dict[str, Any]
 ):
+    goods = make_goods()
     refuses(change(order, **values))
-    allows(change(order, kind="goods", seconds=0, plan=None))
+    allows(change(order, kind="goods", seconds=0, plan=None, goods=goods))
+
+
+def test_an_order_is_of_goods_or_of_a_plan(order: Order):
+    goods = make_goods()
+    refuses(change(order, kind="goods", seconds=0, plan=None))
+    refuses(change(order, kind="goods", goods=goods))
+    refuses(change(order, goods=goods))
+    refuses(change(order, priority=1))

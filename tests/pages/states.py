@@ -481,6 +481,196 @@ def order_page(status: str, *codes: str, **more: Any) -> Context:
     )
 
 
+# The zone
+
+
+def goods(**more: Any) -> Context:
+    return {
+        "slug": "video-month",
+        "name": "视频会员月卡",
+        "summary": "兑换后 30 天有效，手机和电视都能用。",
+        "list_fen": 2500,
+        "price_fen": 2500,
+        "discount_bp": 10_000,
+        "locked_fen": 2375,
+        "stock": 40,
+        "plenty": False,
+        "state": "in_stock",
+        **more,
+    }
+
+
+MINE: Context = {"price_fen": 2375, "discount_bp": 9500, "locked_fen": None}
+
+
+def zone(who: Callable[..., Context] = guest, **more: Any) -> Context:
+    shelf = [
+        goods(),
+        goods(slug="game-100", name="游戏点卡 100 元", plenty=True, list_fen=10_000),
+        goods(slug="cloud", name="云盘会员月卡", stock=0, state="out"),
+        goods(slug="office", name="办公软件年卡", stock=0, state="sold_out"),
+    ]
+    context = {
+        "here": "zone",
+        "goods": shelf,
+        "categories": [
+            {"slug": "video", "name": "影音会员"},
+            {"slug": "games", "name": "游戏点卡"},
+            {"slug": "tools", "name": "软件工具"},
+        ],
+        "category": "",
+        "q": "",
+        "is_member": who is member,
+        "errors": [],
+    }
+    return who(**{**context, **more})
+
+
+def item(page: Callable[..., Context] = guest, **more: Any) -> Context:
+    facts = {
+        "category": "影音会员",
+        "most": 5,
+        "max_per_order": 5,
+        "max_per_member": 10,
+        **more.pop("item", {}),
+    }
+    way = "/membership/temporary/?next=/zone/video-month/:signature"
+    context = {
+        "here": "zone",
+        "item": goods(**facts),
+        "tiers": [
+            {"name": "临时会员", "price_fen": 2375, "mine": False, "url": way},
+            {"name": "长期会员", "price_fen": 2250, "mine": False, "url": way},
+        ],
+        "summary": {"quantity": 1, "price_fen": 2500, "saved_fen": 0},
+        "phone_state": "entry",
+        "phone": {},
+        "form": {},
+        "channels": channels(),
+        "client_token": "c0ffee",
+        "errors": [],
+    }
+    return page(**{**context, **more})
+
+
+def member_item(**more: Any) -> Context:
+    context = {
+        "tiers": [
+            {"name": "临时会员", "price_fen": 2375, "mine": True, "url": ""},
+            {"name": "长期会员", "price_fen": 2250, "mine": False, "url": ""},
+        ],
+        "summary": {"quantity": 2, "price_fen": 4750, "saved_fen": 250},
+        "phone_state": "verified",
+        "phone": {"masked": "138••••8000"},
+    }
+    mine = {"item": {**MINE, **more.pop("item", {})}}
+    return item(member, **{**context, **mine, **more})
+
+
+def delivered(state: str = "delivered", **more: Any) -> Context:
+    keys = [{"n": 1, "seen": False}, {"n": 2, "seen": True}]
+    return {
+        "state": state,
+        "url": f"/delivery/{ORDER_NO}/",
+        "keys": keys if state == "delivered" else [],
+        "ahead": 2 if state == "short" else 0,
+        "until": after(hours=23),
+        "late": False,
+        "first": True,
+        "instructions": "打开官方应用，进「兑换」，输入卡密。",
+        **more,
+    }
+
+
+def delivery(state: str = "delivered", status: str = "paid", **more: Any) -> Context:
+    context = {
+        "here": "account",
+        "order": order(title="视频会员月卡 × 2", amount_fen=4750),
+        "status": status,
+        "attempt": WECHAT,
+        "delivery": delivered(state),
+        "refund": None,
+        "opened": {},
+        "token": "",
+    }
+    return member(**{**context, **more})
+
+
+def nothing(**more: Any) -> Context:
+    return zone(goods=[], **more)
+
+
+ZONE: dict[str, tuple[str, Context]] = {
+    "zone": ("goods/zone.html", zone()),
+    "zone-member": (
+        "goods/zone.html",
+        zone(member, goods=[goods(**MINE), goods(slug="b", stock=3, **MINE)]),
+    ),
+    "zone-pages": (
+        "goods/zone.html",
+        zone(before_url="/zone/?page=1", after_url="/zone/?page=3"),
+    ),
+    "zone-nothing-found": ("goods/zone.html", nothing(q="没有的")),
+    "zone-empty": ("goods/zone.html", nothing(categories=[])),
+    "zone-gone": ("goods/zone.html", zone(errors=error("", "这件商品现在不卖了"))),
+    "goods": ("goods/item.html", item()),
+    "goods-sent": (
+        "goods/item.html",
+        item(
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=58)},
+        ),
+    ),
+    "goods-member": ("goods/item.html", member_item()),
+    "goods-out": ("goods/item.html", item(item={"state": "out", "stock": 0})),
+    "goods-sold-out": ("goods/item.html", item(item={"state": "sold_out", "stock": 0})),
+    "goods-limit": ("goods/item.html", member_item(item={"state": "limit", "most": 0})),
+    "goods-too-many": (
+        "goods/item.html",
+        member_item(errors=error("quantity", "超过限购，你还能买 1 件")),
+    ),
+    "goods-no-discount": (
+        "goods/item.html",
+        item(item={"locked_fen": None, "max_per_member": None}, tiers=[]),
+    ),
+    "delivery": ("orders/delivery.html", delivery()),
+    "delivery-open": (
+        "orders/delivery.html",
+        delivery(opened={1: "DEMO-4F2A9C-0017-88B1-KEY"}),
+    ),
+    "delivery-short": ("orders/delivery.html", delivery("short")),
+    "delivery-short-next": (
+        "orders/delivery.html",
+        delivery(delivery=delivered("short", ahead=0, late=True, first=False)),
+    ),
+    "delivery-void": (
+        "orders/delivery.html",
+        delivery("void", "refunding", refund={"amount_fen": 4750}),
+    ),
+    "delivery-held": ("orders/delivery.html", delivery("held", "held")),
+    "delivery-unpaid": (
+        "orders/delivery.html",
+        delivery(status="pending", delivery=None),
+    ),
+    "order-goods": (
+        "orders/order.html",
+        order_page("paid", "paid", "delivered", delivery=delivered()),
+    ),
+}
+GOODS_PAID: dict[str, Context] = {
+    "success-goods": settled(membership=None, delivery=delivered()),
+    "success-goods-short": settled(membership=None, delivery=delivered("short")),
+    "success-goods-by-link": settled(
+        membership=None,
+        delivery=delivered(keys=[], instructions=""),
+        token="signed",
+        user=Someone(False),
+        badge={},
+    ),
+    "success-way-back": settled(back_url="/zone/video-month/"),
+}
+
+
 def rows() -> list[Context]:
     states = (
         "pending",
@@ -751,8 +941,12 @@ PAGES: dict[str, tuple[str, Context]] = {
 
 STATES: dict[str, tuple[str, Context]] = {
     **PAGES,
+    **ZONE,
     **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
-    **{name: ("orders/pay.html", context) for name, context in PAY.items()},
+    **{
+        name: ("orders/pay.html", context)
+        for name, context in (PAY | GOODS_PAID).items()
+    },
 }
 
 

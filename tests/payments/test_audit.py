@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models import F, Model, QuerySet
 
+from goods.models import Goods
 from members import reminders, timeline
 from members.models import Entitlement, Member, Plan, Segment, Tier
 from notifications.models import Notification, Outbox
@@ -37,6 +38,7 @@ from payments.gateways.contract import (
 from payments.models import Attempt, AutoRenew, Consent, Refund
 from payments.refunds import apply_refund
 from payments.settle import Source, apply_result
+from tests.goods.shelves import make_goods
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -604,6 +606,73 @@ def charged_after_the_end(story: Story) -> None:
 def nobody_looks_at_her_renewal(story: Story) -> None:
     renewed(story)
     AutoRenew.objects.update(due_at=story.now - 6 * MINUTE)
+
+
+def buy_goods(story: Story, *, at: datetime | None = None) -> Order:
+    """Goods that were bought, paid for and delivered."""
+    at = at or story.now - 2 * MINUTE
+    goods = make_goods(keys=3)
+    order = place_order(
+        member_id=story.paused.pk,
+        goods_slug=goods.slug,
+        quantity=1,
+        shown_fen=goods.price_fen,
+        client_token=secrets.token_urlsafe(18),
+        address_digest="",
+        now=at,
+        attach=lambda order: create_locked(order, WAYS["alipay"], now=at),
+    ).order
+    pay(order.attempts.get(), now=at)
+    order.refresh_from_db()
+    assert order.fulfil == "done"
+    return order
+
+
+@damage("INV-1 delivered goods hold as many keys as were bought")
+def goods_without_a_key(story: Story) -> None:
+    order = buy_goods(story)
+    order.keys.update(state="free", order=None)
+    Goods.objects.filter(pk=order.goods_id).update(stock=3)
+
+
+@damage(
+    "INV-2 keys are held by orders that were paid for and delivered, or seen",
+    "INV-12 money for goods that were not delivered is on its way back",
+)
+def void_with_an_unseen_key(story: Story) -> None:
+    Order.objects.filter(pk=buy_goods(story).pk).update(fulfil="void")
+
+
+@damage("INV-5 a card key is delivered once, and of the goods that were bought")
+def a_key_of_other_goods(story: Story) -> None:
+    buy_goods(story).keys.update(goods=make_goods())
+
+
+@damage("INV-5 no two orders hold the same secret")
+def one_secret_for_two(story: Story) -> None:
+    first, second = buy_goods(story), buy_goods(story)
+    second.keys.update(digest=first.keys.get().digest)
+
+
+@damage("INV-13 the stock of goods is the number of their free keys")
+def stock_from_nowhere(story: Story) -> None:
+    Goods.objects.filter(pk=buy_goods(story).goods_id).update(stock=3)
+
+
+@damage("INV-12 money for goods that were not delivered is on its way back")
+def taken_back_and_kept(story: Story) -> None:
+    order = buy_goods(story)
+    order.keys.update(state="free", order=None)
+    Goods.objects.filter(pk=order.goods_id).update(stock=3)
+    Order.objects.filter(pk=order.pk).update(fulfil="void")
+
+
+@damage("INV-10 nobody waits for goods beyond the time of the refund")
+def forgotten_in_the_line(story: Story) -> None:
+    order = buy_goods(story, at=story.now - DAY - 6 * MINUTE)
+    order.keys.update(state="free", order=None)
+    Goods.objects.filter(pk=order.goods_id).update(stock=3)
+    Order.objects.filter(pk=order.pk).update(fulfil="short")
 
 
 @pytest.mark.parametrize(

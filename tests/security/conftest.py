@@ -16,6 +16,7 @@ from django.utils import timezone
 from members import links
 from members.models import Member
 from orders.models import Order
+from tests.goods.shelves import make_goods
 from tests.payments.far_side import FarAlipay, FarWechat
 from tests.security.hostile import PRODUCT
 from tests.shopping import ALIPAY, WECHAT, Till, fresh, new_member
@@ -40,10 +41,17 @@ class World:
     paid: Order
     cancelled: Order
     expired: Order
+    goods_order: Order
 
     @property
     def orders(self) -> tuple[Order, ...]:
-        return (self.pending, self.paid, self.cancelled, self.expired)
+        return (
+            self.pending,
+            self.paid,
+            self.cancelled,
+            self.expired,
+            self.goods_order,
+        )
 
     @property
     def token(self) -> str:
@@ -85,6 +93,7 @@ def world(shop: None, asleep: None, wallets_on: None) -> Iterator[World]:
             paid=fresh(paid.order),
             cancelled=_ended(till, owner, "cancelled"),
             expired=_ended(till, owner, "expired"),
+            goods_order=till.buy_goods(owner, make_goods("card", keys=3), quantity=2),
         )
 
 

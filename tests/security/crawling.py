@@ -43,7 +43,16 @@ def addresses(world: World) -> dict[str, list[str]]:
         return [reverse(name, args=[no]) for no in numbers]
 
     plain = (
-        *("home", "membership", "official", "login", "login-code", "logout", "account"),
+        *(
+            "home",
+            "membership",
+            "zone",
+            "official",
+            "login",
+            "login-code",
+            "logout",
+            "account",
+        ),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
         *("checkout-code", "set_language"),
     )
@@ -59,6 +68,9 @@ def addresses(world: World) -> dict[str, list[str]]:
             reverse("legal", args=[slug])
             for slug in ("agreement", "privacy", "renewal", "refunds", "minors")
         ],
+        "zone-goods": [reverse("zone-goods", args=[world.goods_order.goods.slug])],
+        "delivery": [reverse("delivery", args=[world.goods_order.no])],
+        "delivery-reveal": [reverse("delivery-reveal", args=[world.goods_order.no])],
         "checkout-summary": [f"{reverse('checkout-summary')}?plan=temporary-7"],
         "order": each("order"),
         "order-pay": each("order-pay"),

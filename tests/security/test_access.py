@@ -22,8 +22,8 @@ from tests.shopping import fresh
 
 HTMX = {"HX-Request": "true", "HX-Target": "main"}
 JSON = {"Accept": "application/json"}
-GETS = ("order", "order-pay", "order-status")
-POSTS = ("order-payments", "order-cancel")
+GETS = ("order", "order-pay", "order-status", "delivery")
+POSTS = ("order-payments", "order-cancel", "delivery-reveal")
 
 
 def tries(client: Client, no: str, **query: str) -> list[Any]:
@@ -36,7 +36,7 @@ def tries(client: Client, no: str, **query: str) -> list[Any]:
     posted = [
         client.post(
             reverse(name, args=[no], query=query),
-            {"channel": "wechat"},
+            {"channel": "wechat", "n": "1"},
             headers=headers,
         )
         for name in POSTS

@@ -34,7 +34,7 @@ NAMES = (
         "coupon",
     ),
     *("quantity", "renew", "next", "token", "seen", "returned", "product", "before"),
-    *("guide", "key", "language", "q", "p", "o", "e", "error", "goods", "url"),
+    *("guide", "key", "language", "q", "p", "o", "e", "error", "goods", "url", "n"),
 )
 """Every parameter that some page reads, and some that none does."""
 
@@ -42,7 +42,7 @@ CODE_PAGES = ("checkout-code", "login", "login-code")
 POSTED_TO = (
     *("checkout", *CODE_PAGES, "set_language", "order-payments", "order-cancel"),
     *("account-notice-dismiss", "guide-dismiss", "notify", "return", "sms-report"),
-    *("home", "order-pay"),
+    *("home", "order-pay", "delivery-reveal"),
 )
 
 
@@ -102,6 +102,11 @@ def test_one_hostile_value_in_an_honest_checkout(
         "phone": "13800138000",
         "code": "123456",
     }
+    goods = {name: value for name, value in honest.items() if name != "plan"}
+    goods |= {"goods": "card", "shown_fen": "10000"}
+    for name in goods:
+        answer = guest.post(reverse("checkout"), goods | {name: HOSTILE[kind]})
+        assert is_calm(answer), f"{name} of goods"
     read_by = {"checkout": honest, **dict.fromkeys(CODE_PAGES, ("phone", "code"))}
     for path, names in read_by.items():
         for name in names:

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
+from goods import demo as zone
 from members import staff_roles
 from members.models import (
     Benefit,
@@ -70,6 +71,7 @@ class Command(BaseCommand):
             raise CommandError("The database is not empty; nothing was changed.")
         with transaction.atomic():
             fill()
+            zone.fill(now=timezone.now())
             passwords = make_staff()
         self.stdout.write("The demo shop is ready. Staff accounts, shown only now:")
         for name, password in passwords.items():
