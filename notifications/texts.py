@@ -47,11 +47,8 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
         case "renewal":
             title = gettext("{end} 将自动续费 ¥{price}").format(**words)
             return title, gettext("不想续？点这里关闭")
-        case "refund" if params.get("reason") == "surplus":
-            title = gettext("这单付了两次，多付的 ¥{price} 正在退回")
-            return title.format(**words), ""
         case "refund":
-            return gettext("¥{price} 正在原路退回").format(**words), ""
+            return _site_refund(str(params.get("reason", ""))).format(**words), ""
     raise ValueError(f"no site text for {kind!r}")
 
 
@@ -74,7 +71,8 @@ def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:
             text = gettext("{end} 将自动续费 ¥{price}。").format(**words)
             return text + _linked(gettext("关闭："), words)
         case "refund":
-            text = gettext("¥{price} 正在原路退回。").format(**words)
+            # One text for every way back, as a provider's template has only one.
+            text = gettext("¥{price} 正在退回。").format(**words)
             return text + _linked(gettext("查看："), words)
     raise ValueError(f"no SMS text for {kind!r}")
 
@@ -108,6 +106,21 @@ def _site_expiring(params: Params, words: Mapping[str, str], now: datetime) -> s
     if days < 1:
         return gettext("会员 {end} 到期").format(**words)
     return gettext("会员 {end} 到期，还有 {n} 天").format(**words, n=days)
+
+
+def _site_refund(reason: str) -> str:
+    match reason:
+        case "surplus":
+            return gettext("这单付了两次，多付的 ¥{price} 正在退回")
+        case "by-hand":
+            return gettext("¥{price} 由客服退给你：这种付款方式不能自动退款")
+        case "failed":
+            return gettext("¥{price} 的退款没有成功，已转人工处理")
+        case "external":
+            return gettext("支付平台退回了 ¥{price}，对应的会员时间已收回")
+        case "done":
+            return gettext("¥{price} 已由客服退给你")
+    return gettext("¥{price} 正在原路退回")
 
 
 def _words(params: Params, now: datetime) -> dict[str, str]:

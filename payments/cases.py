@@ -1,13 +1,22 @@
-"""The operator's queue: money that belongs to nothing, messages that fit nothing (I14).
+"""The operator's queue: money that belongs to nothing, messages that fit nothing (I14),
+refunds that need a hand.
 
 Empty is the normal state.
 """
 
 from __future__ import annotations
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
-from payments.models import Attempt, AttemptState, EventOutcome, GatewayEvent
+from payments.models import (
+    Attempt,
+    AttemptState,
+    EventOutcome,
+    GatewayEvent,
+    Refund,
+    RefundReason,
+    RefundState,
+)
 
 OUTCOMES = (
     EventOutcome.ORPHAN,
@@ -29,5 +38,33 @@ def unallocated() -> QuerySet[Attempt]:
 
 
 def open_events() -> QuerySet[GatewayEvent]:
-    """Genuine messages that match no payment of ours and nobody has seen to yet."""
-    return GatewayEvent.objects.filter(resolved_at__isnull=True, outcome__in=OUTCOMES)
+    """Genuine messages that match no payment of ours and nobody has seen to yet.
+
+    One whose sum could not be read is a case until its payment is booked otherwise.
+    """
+    unreadable = Q(outcome=EventOutcome.MISMATCH) & ~Q(attempt__state=AttemptState.PAID)
+    return GatewayEvent.objects.filter(
+        Q(outcome__in=OUTCOMES) | unreadable, resolved_at__isnull=True
+    )
+
+
+def refunds_by_hand() -> QuerySet[Refund]:
+    """Money to be returned outside, because its gateway cannot."""
+    return Refund.objects.filter(state=RefundState.MANUAL)
+
+
+def failed_refunds() -> QuerySet[Refund]:
+    """Refunds of paid orders that did not go through and nobody has looked at (F9).
+
+    Other money whose refund failed is back among the unallocated.
+    """
+    return Refund.objects.filter(
+        Q(attempt__settled_order__isnull=False) | Q(second_payment__isnull=False),
+        state=RefundState.FAILED,
+        seen_at__isnull=True,
+    ).exclude(reason=RefundReason.EXTERNAL)
+
+
+def waiting_refunds() -> QuerySet[Refund]:
+    """Both of them."""
+    return refunds_by_hand() | failed_refunds()
