@@ -33,6 +33,9 @@ LOOK = (
 )
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
+MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
+DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
+"""What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     SUPPORT: {"view": LOOK},
     OPERATOR: {
@@ -45,8 +48,8 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "notifications.outbox",
             "admin.logentry",
         ),
-        "add": (*CATALOGUE, "members.benefit", "members.shoprules"),
-        "change": (*CATALOGUE, "members.benefit", "members.shoprules"),
+        "add": (*CATALOGUE, "members.benefit", "members.shoprules", *MONEY_IN_AND_OUT),
+        "change": (*CATALOGUE, "members.benefit", "members.shoprules", *DECISIONS),
         "delete": CATALOGUE,
     },
 }

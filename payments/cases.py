@@ -48,6 +48,15 @@ def open_events() -> QuerySet[GatewayEvent]:
     )
 
 
+def is_open(event: GatewayEvent) -> bool:
+    """The same of one message whose attempt is at hand."""
+    booked = event.attempt is not None and event.attempt.state == AttemptState.PAID
+    is_case = event.outcome in OUTCOMES or (
+        event.outcome == EventOutcome.MISMATCH and not booked
+    )
+    return is_case and event.resolved_at is None
+
+
 def refunds_by_hand() -> QuerySet[Refund]:
     """Money to be returned outside, because its gateway cannot."""
     return Refund.objects.filter(state=RefundState.MANUAL)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from payments import gateways
@@ -78,6 +79,18 @@ CHANNELS = {
         ),
     )
 }
+
+
+OFFLINE = "manual"
+"""The channel of money that an operator has seen, which no gateway brought."""
+
+
+def label_of(code: str) -> str:
+    """How people call a channel, also one that is no longer sold through."""
+    channel = CHANNELS.get(code)
+    if channel is None:
+        return gettext("线下收款") if code == OFFLINE else code
+    return str(channel.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ UNDER_WAY = (RefundState.REQUESTED, RefundState.PROCESSING, RefundState.MANUAL)
 class Refund(models.Model):
     """Money going back for one attempt; its number is reused on every retry (R21).
 
-    ``manual`` is a refund that the gateway cannot make: an operator does it outside.
+    ``by_hand`` is a refund that the gateway cannot make: an operator does it outside,
+    and its bill never shows it.
     ``revoked_seconds`` of ``entitlement`` were taken back with it (R20).
 
     second_payment  the genuine message of a second transaction under the attempt's
@@ -172,6 +173,7 @@ class Refund(models.Model):
         related_name="+",
         verbose_name=_("谁退的"),
     )
+    by_hand = models.BooleanField(_("网关外退款"), default=False)
     note = models.CharField(_("说明"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)

@@ -11,10 +11,11 @@ from orders import numbers, versions
 from orders.closing import lock_order
 from orders.models import Order, OrderEvent, Status
 from payments import settle
+from payments.channels import OFFLINE
 from payments.gateways.contract import Trade, TradeState
 from payments.models import Attempt, AttemptState, EventOutcome
 
-GATEWAY = "manual"
+GATEWAY = OFFLINE
 """Gateway, channel and product of such an attempt; no adapter has that name."""
 
 

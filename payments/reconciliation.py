@@ -226,6 +226,7 @@ def _compare_refunds(bill: Sequence[BillLine]) -> Iterator[Difference]:
         alone = Refund.objects.filter(
             attempt__gateway=gateway,
             state=RefundState.SUCCESS,
+            by_hand=False,
             finished_at__gte=begin,
             finished_at__lt=end,
         ).exclude(out_refund_no__in=[line.number for line in bill])

@@ -211,6 +211,7 @@ def book(
         entitlement=entitlement,
         revoked_seconds=seconds,
         second_payment=second_payment,
+        by_hand=by_hand,
         actor=actor,
         note=note,
         created_at=now,
