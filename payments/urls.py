@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from payments import views
+from payments import return_pages, views
 
 
 class NumberConverter:
@@ -24,6 +24,8 @@ urlpatterns = [
     path("orders/<order:no>/payments/", views.pay_again, name="order-payments"),
     path("orders/<order:no>/status/", views.status, name="order-status"),
     path("orders/<order:no>/cancel/", views.cancel, name="order-cancel"),
+    path("orders/<order:no>/return/", return_pages.return_order, name="order-return"),
+    path("account/returns/", return_pages.account_returns, name="account-returns"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
     path("payments/<slug:gateway>/return/", views.come_back, name="return"),
 ]

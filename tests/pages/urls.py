@@ -22,6 +22,8 @@ NAMES = {
     "order-payments": "orders/<slug:no>/payments/",
     "order-status": "orders/<slug:no>/status/",
     "order-cancel": "orders/<slug:no>/cancel/",
+    "order-return": "orders/<slug:no>/return/",
+    "account-returns": "account/returns/",
     "login": "login/",
     "login-code": "login/code/",
     "logout": "logout/",
