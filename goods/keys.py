@@ -80,15 +80,6 @@ def held_by(order_id: int) -> Held:
     return Held(len(moments), sum(moment is not None for moment in moments))
 
 
-def refundable_fen(held: Held, *, quantity: int, paid_fen: int) -> int:
-    """What is proposed for the refund of a goods order (F14, R19).
-
-    Full for what was not delivered or not looked at, nothing for a key that was seen;
-    rounded down where only some of several were.
-    """
-    return paid_fen * (quantity - held.seen) // quantity
-
-
 def take_back(goods_id: int, order_id: int, *, now: datetime) -> int:
     """Return an order's unseen keys to the stock; how many there were (F14).
 

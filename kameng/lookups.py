@@ -149,8 +149,13 @@ class PageAdmin(LookupAdmin):
             "opts": self.opts,
             "now": now_of(request),
             **self.page(row, now=now_of(request)),
+            **self.extras(request, row),
         }
         return TemplateResponse(request, self.page_template, context)
+
+    def extras(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the page shows to this very person."""
+        return {}
 
     def page(self, row: Any, *, now: datetime) -> dict[str, Any]:
         """What the template needs, ``title`` among it."""

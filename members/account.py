@@ -15,6 +15,7 @@ from kameng.http import MemberRequest, SeeOther, ShopRequest
 from members import guide
 from members.context import DISMISSED, standing_facts
 from notifications import messages
+from payments import pay_page
 
 LATEST = 3
 NOTICES = 5
@@ -65,13 +66,15 @@ def orders(request: MemberRequest) -> HttpResponse:
 
 
 def _rows(found: Iterable[Any], request: MemberRequest) -> list[dict[str, Any]]:
+    found = list(found)
+    words = pay_page.status_words(found, now=request.now)
     return [
         {
             "no": order.no,
             "title": order.title,
             "amount_fen": order.amount_fen,
             "placed_at": order.placed_at,
-            "status": order.status_at(request.now),
+            "status": words[order.pk],
         }
         for order in found
     ]

@@ -51,14 +51,8 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
             return title, gettext("不想续？点这里关闭")
         case "renewal_off" | "renewal_price" | "renewal_failed":
             return _site_renewal_ended(kind, words)
-        case "refund" if params.get("reason") == "surplus":
-            title = gettext("这单付了两次，多付的 ¥{price} 正在退回")
-            return title.format(**words), ""
-        case "refund" if params.get("reason") == "short":
-            title = gettext("抱歉，一直没等到货，¥{price} 正在原路退回")
-            return title.format(**words), ""
         case "refund":
-            return gettext("¥{price} 正在原路退回").format(**words), ""
+            return _site_refund(str(params.get("reason", ""))).format(**words), ""
         case "delivered":
             return gettext("{goods} 的卡密已发，在订单里查看").format(**words), ""
         case "short":
@@ -87,7 +81,8 @@ def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:
             text = gettext("{end} 将自动续费 ¥{price}。").format(**words)
             return text + _linked(gettext("关闭："), words)
         case "refund":
-            text = gettext("¥{price} 正在原路退回。").format(**words)
+            # One text for every way back, as a provider's template has only one.
+            text = gettext("¥{price} 正在退回。").format(**words)
             return text + _linked(gettext("查看："), words)
         case "short":
             text = gettext("{goods} 刚卖完，补货后按顺序发。").format(**words)
@@ -138,6 +133,23 @@ def _site_renewal_ended(kind: str, words: Mapping[str, str]) -> tuple[str, str]:
         case "renewal_failed":
             return gettext("自动续费没有扣成，已停"), body
     return gettext("已关闭自动续费"), body
+
+
+def _site_refund(reason: str) -> str:
+    match reason:
+        case "surplus":
+            return gettext("这单付了两次，多付的 ¥{price} 正在退回")
+        case "short":
+            return gettext("抱歉，一直没等到货，¥{price} 正在原路退回")
+        case "by-hand":
+            return gettext("¥{price} 由客服退给你：这种付款方式不能自动退款")
+        case "failed":
+            return gettext("¥{price} 的退款没有成功，已转人工处理")
+        case "external":
+            return gettext("支付平台退回了 ¥{price}，对应的会员时间已收回")
+        case "done":
+            return gettext("¥{price} 已由客服退给你")
+    return gettext("¥{price} 正在原路退回")
 
 
 def _words(params: Params, now: datetime) -> dict[str, str]:

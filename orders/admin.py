@@ -27,7 +27,8 @@ from notifications import kinds
 from orders import delivery
 from orders.checkout import QUANTITY
 from orders.models import Order, Status
-from payments import order_search, order_story
+from payments import desk, order_search, order_story
+from payments.guarded import Guarding
 from payments.order_search import Found
 
 SHORTEST_REASON = 4
@@ -100,7 +101,8 @@ class TailFilter(ChosenOnly):
 
 
 @admin.register(Order)
-class OrderAdmin(Reporting, PageAdmin):
+class OrderAdmin(Guarding, Reporting, PageAdmin):
+    guarded = desk.ORDER
     page_template = "console/order.html"
     change_list_template = "console/order_list.html"
     lookups = ("status", "member", "tail")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -21,10 +22,11 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
-from payments import cases, difference_admin
+from payments import cases, desk, difference_admin
 from payments.channels import CHANNELS
 from payments.gateways.contract import Product
 from payments.gateways.epay.gateway import TYPE as EPAY_TYPE
+from payments.guarded import Guarding
 from payments.models import (
     Attempt,
     AttemptState,
@@ -50,6 +52,12 @@ REFUND_LOOKS = {
     RefundState.FAILED: ("danger", "×"),
     RefundState.REQUESTED: ("warn", "…"),
     RefundState.PROCESSING: ("warn", "…"),
+    RefundState.MANUAL: ("danger", "!"),
+}
+WAITING: dict[type[Model], Callable[[], QuerySet[Any]]] = {
+    Attempt: cases.unallocated,
+    Refund: cases.waiting_refunds,
+    GatewayEvent: cases.open_events,
 }
 
 
@@ -67,14 +75,13 @@ class CaseFilter(ClosedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() is None:
             return queryset
-        waiting = (
-            cases.unallocated() if queryset.model is Attempt else cases.open_events()
-        )
+        waiting = WAITING[queryset.model]()
         return queryset.filter(pk__in=waiting.values("pk"))
 
 
 @admin.register(Attempt)
-class AttemptAdmin(Reporting, LookupAdmin):
+class AttemptAdmin(Guarding, Reporting, LookupAdmin):
+    guarded = desk.ATTEMPT
     lookups = ("case",)
     list_filter = (CaseFilter,)
     list_select_related = ("order",)
@@ -147,7 +154,10 @@ class AttemptAdmin(Reporting, LookupAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(LookupAdmin):
+class RefundAdmin(Guarding, Reporting, LookupAdmin):
+    guarded = desk.REFUND
+    lookups = ("case",)
+    list_filter = (CaseFilter,)
     list_select_related = ("attempt",)
     list_display = ("out_refund_no", "amount", "reason", "condition", "created_at")
     fields = (
@@ -158,10 +168,28 @@ class RefundAdmin(LookupAdmin):
         "reason",
         "condition",
         "revoked_seconds",
+        "by_hand",
+        "actor",
+        "words",
         "created_at",
         "finished_at",
         "trouble",
     )
+
+    def tiles(self, request: HttpRequest) -> list[Tile]:
+        listing = reverse("admin:payments_refund_changelist")
+        return [
+            Tile(
+                _("要人处理的退款"),
+                cases.waiting_refunds().count(),
+                f"{listing}?case=open",
+                is_case=True,
+            )
+        ]
+
+    @admin.display(description=gettext_lazy("说明"))
+    def words(self, refund: Refund) -> str:
+        return mask(refund.note) or "–"
 
     @admin.display(description=gettext_lazy("金额"))
     def amount(self, refund: Refund) -> str:
@@ -178,9 +206,11 @@ class RefundAdmin(LookupAdmin):
 
 
 @admin.register(GatewayEvent)
-class GatewayEventAdmin(Reporting, LookupAdmin):
+class GatewayEventAdmin(Guarding, Reporting, LookupAdmin):
+    guarded = desk.EVENT
     lookups = ("case",)
     list_filter = (CaseFilter,)
+    list_select_related = ("attempt",)
     list_display = (
         "created_at",
         "gateway_name",
@@ -199,6 +229,8 @@ class GatewayEventAdmin(Reporting, LookupAdmin):
         "payment",
         "result",
         "resolved_at",
+        "resolved_by",
+        "resolved_how",
         "message",
     )
 
@@ -227,8 +259,12 @@ class GatewayEventAdmin(Reporting, LookupAdmin):
 
     @admin.display(description=gettext_lazy("结果"))
     def result(self, event: GatewayEvent) -> SafeString:
-        waits = event.outcome in cases.OUTCOMES and event.resolved_at is None
+        waits = cases.is_open(event)
         return chip(event.get_outcome_display(), *(("danger", "!") if waits else ()))
+
+    @admin.display(description=gettext_lazy("处理说明"))
+    def resolved_how(self, event: GatewayEvent) -> str:
+        return mask(event.resolution) or "–"
 
     @admin.display(description=gettext_lazy("内容"))
     def message(self, event: GatewayEvent) -> SafeString:

@@ -41,8 +41,7 @@ from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders import audit as goods_audit
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
-from payments import decisions
-from payments.cases import open_events
+from payments import cases, decisions
 from payments.models import (
     LIVE_STATES,
     Attempt,
@@ -168,9 +167,9 @@ def balances() -> list[Balance]:
     paid = Attempt.objects.filter(state=AttemptState.PAID).values_list(
         "gateway", "paid_currency"
     )
-    refunded = Refund.objects.filter(state=RefundState.SUCCESS).values_list(
-        "attempt__gateway", "attempt__paid_currency"
-    )
+    refunded = Refund.objects.filter(
+        state=RefundState.SUCCESS, by_hand=False, second_payment__isnull=True
+    ).values_list("attempt__gateway", "attempt__paid_currency")
     back = {(g, c): fen for g, c, fen in refunded.annotate(fen=Sum("amount_fen"))}
     return [
         Balance(gateway, currency or "", fen, back.get((gateway, currency), 0))
@@ -317,6 +316,20 @@ def _void_but_running(now: datetime) -> Broken:
     )
 
 
+@check("9", "bought time was taken back with the refunds that stand, to the second")
+def _taken_back_for_nothing(now: datetime) -> Broken:
+    standing = ~Q(refunds__state=RefundState.FAILED)
+    taken = Coalesce(Sum("refunds__revoked_seconds", filter=standing), 0)
+    return (
+        Entitlement.objects.filter(source=EntitlementSource.ORDER)
+        .filter(Q(revoked_seconds__gt=0) | Q(refunds__isnull=False))
+        .annotate(taken=taken)
+        .exclude(revoked_seconds=F("taken"))
+        .order_by("pk")
+        .values_list("order__no", flat=True)
+    )
+
+
 @check("12", "money that came in pays an order or goes back; else a person must look")
 def _unallocated(now: datetime) -> Broken:
     return Attempt.objects.filter(
@@ -328,12 +341,26 @@ def _unallocated(now: datetime) -> Broken:
 
 @check("12", "money that fits no attempt was seen to by a person")
 def _open_cases(now: datetime) -> Broken:
-    return open_events().values_list("pk", flat=True)
+    return cases.open_events().order_by("pk").values_list("pk", flat=True)
+
+
+@check("12", "money that no gateway can return was returned by hand")
+def _waiting_for_a_hand(now: datetime) -> Broken:
+    waiting = cases.refunds_by_hand().order_by("pk")
+    return waiting.values_list("out_refund_no", flat=True)
+
+
+@check("12", "a refund that failed was looked at by a person")
+def _failed_unseen(now: datetime) -> Broken:
+    failed = cases.failed_refunds().order_by("pk")
+    return failed.values_list("out_refund_no", flat=True)
 
 
 def _with_refunds() -> QuerySet[Any, Any]:
     """Attempts with anything to do with refunds, and the sum of those not refused."""
-    standing = ~Q(refunds__state=RefundState.FAILED)
+    standing = ~Q(refunds__state=RefundState.FAILED) & Q(
+        refunds__second_payment__isnull=True
+    )
     return (
         Attempt.objects.filter(Q(refund_reserved_fen__gt=0) | Q(refunds__isnull=False))
         .annotate(refunds_fen=Coalesce(Sum("refunds__amount_fen", filter=standing), 0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from payments import epay_channels, gateways
@@ -99,6 +99,10 @@ CHANNELS = {
 }
 
 
+OFFLINE = "manual"
+"""The channel of money that an operator has seen, which no gateway brought."""
+
+
 def known() -> dict[str, Channel]:
     """The built-in channels, then those that the epay operator carries for us."""
     epay = [_of_epay(row, kind) for row, kind in epay_channels.offered()]
@@ -128,6 +132,8 @@ def label_of(code: str) -> str:
     channel = CHANNELS.get(code)
     if channel is not None:
         return str(channel.label)
+    if code == OFFLINE:
+        return gettext("线下收款")
     row = epay_channels.find(code)
     if row is None and code == EpayChannel.PHONE_CREDIT:
         row = EpayChannel(code=code)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -133,20 +134,36 @@ class RefundReason(models.TextChoices):
     LATE = "late", _("过期付款")
     SHORT = "short", _("缺货")
     EXTERNAL = "external", _("网关侧退款")
+    MEMBER = "member", _("会员退订")
 
 
 class RefundState(models.TextChoices):
     """Moves: requested → processing → success | failed; requested → failed;
-    failed → success (F11)."""
+    failed → success (F11); manual → success | failed, by an operator;
+    success → failed for money of the gateway's own refund that came back (F13)."""
 
     REQUESTED = "requested", _("已登记")
     PROCESSING = "processing", _("处理中")
     SUCCESS = "success", _("已退回")
     FAILED = "failed", _("失败")
+    MANUAL = "manual", _("待人工退")
+
+
+UNDER_WAY = (RefundState.REQUESTED, RefundState.PROCESSING, RefundState.MANUAL)
 
 
 class Refund(models.Model):
-    """Money going back for one attempt; its number is reused on every retry (R21)."""
+    """Money going back for one attempt; its number is reused on every retry (R21).
+
+    ``by_hand`` is a refund that the gateway cannot make: an operator does it outside,
+    and its bill never shows it.
+    ``revoked_seconds`` of ``entitlement`` were taken back with it (R20).
+
+    second_payment  the genuine message of a second transaction under the attempt's
+                    number, whose money this is (B14b); None: the attempt's own money
+    note            an operator's reason, then how it was done outside
+    seen_at         an operator has looked at a refund that failed
+    """
 
     attempt = models.ForeignKey(
         Attempt, models.PROTECT, related_name="refunds", verbose_name=_("支付尝试")
@@ -163,10 +180,27 @@ class Refund(models.Model):
         Entitlement, models.PROTECT, null=True, related_name="refunds"
     )
     revoked_seconds = models.PositiveBigIntegerField(_("收回（秒）"), default=0)
+    second_payment = models.ForeignKey(
+        "payments.GatewayEvent",
+        models.PROTECT,
+        null=True,
+        related_name="refunds",
+        verbose_name=_("第二笔付款"),
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("谁退的"),
+    )
+    by_hand = models.BooleanField(_("网关外退款"), default=False)
+    note = models.CharField(_("说明"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("建立时间"), default=timezone.now)
     next_query_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("完成时间"), null=True)
     billed_on = models.DateField(null=True)
+    seen_at = models.DateTimeField(_("处理时间"), null=True)
     last_error = models.CharField(_("最近错误"), max_length=200, blank=True)
 
     class Meta:
@@ -191,13 +225,27 @@ class Refund(models.Model):
                 name="refund_gateway_id_once",
                 condition=Q(gateway_refund_id__isnull=False),
             ),
+            models.UniqueConstraint(
+                fields=["second_payment"],
+                name="refund_second_payment_once",
+                condition=Q(second_payment__isnull=False) & ~Q(state="failed"),
+            ),
+            models.CheckConstraint(
+                name="refund_seconds_are_of_something",
+                condition=Q(revoked_seconds=0) | Q(entitlement__isnull=False),
+            ),
         ]
         indexes = [
+            models.Index(
+                fields=["state"],
+                name="refund_for_a_person",
+                condition=Q(state__in=["manual", "failed"], seen_at__isnull=True),
+            ),
             models.Index(
                 fields=["next_query_at"],
                 name="refund_due_query",
                 condition=Q(next_query_at__isnull=False),
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -240,6 +288,14 @@ class GatewayEvent(models.Model):
     outcome = models.CharField(_("结果"), max_length=10, choices=EventOutcome)
     created_at = models.DateTimeField(_("时间"), default=timezone.now)
     resolved_at = models.DateTimeField(_("处理时间"), null=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("谁处理"),
+    )
+    resolution = models.CharField(_("处理说明"), max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("网关通知")
@@ -260,7 +316,14 @@ class GatewayEvent(models.Model):
                 name="gateway_event_open",
                 condition=Q(
                     resolved_at__isnull=True,
-                    outcome__in=["orphan", "overpaid", "clash", "alien"],
+                    outcome__in=[
+                        "orphan",
+                        "overpaid",
+                        "clash",
+                        "alien",
+                        "external",
+                        "mismatch",
+                    ],
                 ),
             )
         ]

@@ -23,7 +23,7 @@ from notifications.models import Notification
 from orders.models import Order, OrderEvent, Risk
 from payments import channels
 from payments.channels import CHANNELS
-from payments.models import Attempt, GatewayEvent, Refund
+from payments.models import Attempt, GatewayEvent, Refund, RefundReason
 
 type Facts = list[tuple[str, str]]
 
@@ -98,10 +98,20 @@ EVENTS = {
     "refunded": ("refund", gettext_lazy("退款到账")),
     "refund-failed": ("refund", gettext_lazy("退款失败")),
     "renewal-stopped": ("order", gettext_lazy("会员关闭续费，扣款已在途")),
+    "refunded-outside": ("refund", gettext_lazy("网关侧退款")),
+    "refund-reversed": ("staff", gettext_lazy("申诉成功，款已追回")),
+    "returned-by-member": ("order", gettext_lazy("会员自己退订")),
+    "returned-outside": ("staff", gettext_lazy("已在网关外退款")),
+    "refund-seen": ("staff", gettext_lazy("看过失败的退款")),
+    "message-resolved": ("staff", gettext_lazy("处理网关通知")),
+    "marked-paid": ("staff", gettext_lazy("登记线下收款")),
+    "extended": ("staff", gettext_lazy("延长保留时间")),
+    "approved": ("staff", gettext_lazy("放行")),
+    "rejected": ("staff", gettext_lazy("不放行")),
     "money-accepted": ("staff", gettext_lazy("收下这笔钱")),
     "money-returned": ("staff", gettext_lazy("退回这笔钱")),
 }
-SHOPPERS = ("placed", "cancelled", "key-revealed")
+SHOPPERS = ("placed", "cancelled", "key-revealed", "returned-by-member")
 """Events that the shopper brings about herself, unless a member of staff is named."""
 
 SOURCES = {
@@ -160,7 +170,8 @@ def gateway_label(code: str) -> str:
 def _keys(order: Order, refunds: Iterable[Refund]) -> list[str]:
     """The unique keys under which ``payments.telling`` queues an order's messages."""
     first = [f"{kind}:{order.pk}" for kind in ("activated", "delivered", "short")]
-    subjects = [*first, *(f"refund:{each.pk}" for each in refunds)]
+    about = ("refund", "refund-failed", "refund-outside")
+    subjects = [*first, *(f"{what}:{each.pk}" for each in refunds for what in about)]
     return [
         f"{subject}:{channel}"
         for subject in subjects
@@ -232,8 +243,14 @@ def _event_facts(
                 facts.append((_("张数"), str(value)))
             case "code", _:
                 facts.append((_("网关代码"), mask(str(value))))
-            case "reason", _ if "refund" in event.detail:
+            case "reason", _ if value in RefundReason.values:
                 pass  # told with the refund
+            case "reference", str():
+                facts.append((_("凭证号"), mask(value)))
+            case "until", str():
+                facts.append((_("保留到"), moment(datetime.fromisoformat(value))))
+            case "event", int():
+                facts.append((_("网关通知"), f"#{value}"))
             case "reason", str():
                 facts.append((_("原因"), mask(value)))
             case _ if value not in (None, ""):
@@ -250,6 +267,10 @@ def _refund_facts(refund: Refund) -> Facts:
     ]
     if refund.gateway_refund_id:
         facts.append((_("平台退款号"), refund.gateway_refund_id))
+    if refund.revoked_seconds:
+        facts.append((_("收回的时间"), duration(refund.revoked_seconds)))
+    if refund.note:
+        facts.append((_("说明"), mask(refund.note)))
     if refund.last_error:
         facts.append((_("最近错误"), mask(refund.last_error)))
     return facts

@@ -6,6 +6,7 @@ before the gateway was asked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,12 @@ from members import catalogue, guide, rules, way_back
 from members.context import standing_of
 from members.models import Segment
 from orders.delivery_state import facts
-from orders.models import Fulfil, Order, Status
-from payments import channels
+from orders.models import Fulfil, Kind, Order, Status
+from payments import channels, returning
 from payments.attempts import handover_of, is_locked_for_check
 from payments.channels import Channel, Device
 from payments.gateways.contract import HandoverKind
-from payments.models import Attempt, AttemptState, Refund, RefundState
+from payments.models import UNDER_WAY, Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Story:
         attempts = list(order.attempts.order_by("id"))
         for attempt in attempts:
             attempt.order = order
-        paid = [a.pk for a in attempts if a.refund_reserved_fen]
-        refunds = list(Refund.objects.filter(attempt__in=paid)) if paid else []
+        paid = [a.pk for a in attempts if a.state == AttemptState.PAID]
+        found = Refund.objects.filter(attempt__in=paid).order_by("id")
+        refunds = list(found) if paid else []
         return cls(order, attempts, refunds, now)
 
     @property
@@ -69,27 +71,42 @@ class Story:
         return next((a for a in self.attempts if a.pk == settled_by), None)
 
     def status_word(self) -> str:
-        """pending, paid, held, expired, cancelled, refunding or refunded (F16)."""
+        """pending, paid, held, expired, cancelled, refunding, refunded or
+        part_refunded (F16)."""
         if self.order.status == Status.PAID:
-            back = [r for r in self.refunds if r.attempt_id == self.order.settled_by_id]
-            whole = sum(r.amount_fen for r in back if r.state == RefundState.SUCCESS)
-            if whole >= self.order.amount_fen:
-                return "refunded"
-            if any(
-                r.state in (RefundState.REQUESTED, RefundState.PROCESSING) for r in back
-            ):
-                return "refunding"
-            return "held" if self.order.fulfil == Fulfil.HELD else "paid"
+            return self._paid_word()
         if self.refund is not None:
             done = self.refund.state == RefundState.SUCCESS
             return "refunded" if done else "refunding"
         return self.order.status_at(self.now)
 
+    def _paid_word(self) -> str:
+        if any(refund.state in UNDER_WAY for refund in self.returns):
+            return "refunding"
+        back = sum(refund.amount_fen for refund in self.returns)
+        paid = self.settling.paid_fen if self.settling else None
+        if back:
+            return "refunded" if back >= (paid or 0) else "part_refunded"
+        return "held" if self.order.fulfil == Fulfil.HELD else "paid"
+
+    @property
+    def alive(self) -> list[Refund]:
+        return [each for each in self.refunds if each.state != RefundState.FAILED]
+
+    @property
+    def returns(self) -> list[Refund]:
+        """What goes back of the money that paid the order."""
+        return [refund for refund in self.alive if not self._is_needless(refund)]
+
     @property
     def refund(self) -> Refund | None:
-        """Money on its way back or returned."""
-        alive = [r for r in self.refunds if r.state != RefundState.FAILED]
-        return alive[-1] if alive else None
+        """Needless money on its way back or returned."""
+        needless = [refund for refund in self.alive if self._is_needless(refund)]
+        return needless[-1] if needless else None
+
+    def _is_needless(self, refund: Refund) -> bool:
+        settles = refund.attempt_id == self.order.settled_by_id
+        return not settles or refund.second_payment_id is not None
 
     def state(self, *, returned: bool = False) -> str:
         """See the list at the top of ``templates/orders/pay.html``."""
@@ -108,13 +125,9 @@ class Story:
             return "held"
         if self.order.fulfil == Fulfil.NONE:
             return "activating"
-        unneeded = [
-            r
-            for r in self.refunds
-            if r.state != RefundState.FAILED
-            and r.attempt_id != self.order.settled_by_id
-        ]
-        return "overpaid" if unneeded else "paid"
+        if self.returns:
+            return "returned-money"
+        return "overpaid" if self.refund else "paid"
 
     def _open_state(self, *, returned: bool) -> str:
         live = self.live
@@ -166,7 +179,7 @@ def context(
         "retry_at": _retry_at(attempt, now=request.now) if attempt else None,
         "refused_reason": attempt.last_error if attempt and state == "refused" else "",
         "again_url": again_url(order),
-        "refund": {"amount_fen": story.refund.amount_fen} if story.refund else None,
+        "refund": refund_facts(story.refund),
         "token": token,
         **(_settled(request, order, token) if order.status == Status.PAID else {}),
     }
@@ -184,6 +197,8 @@ STORY = {
     "cancelled": "cancelled",
     "refund-requested": "refunding",
     "refunded": "refunded",
+    "refunded-outside": "refunded",
+    "returned-outside": "refunded",
     "refund-failed": "refund_failed",
 }
 
@@ -201,9 +216,29 @@ def order_context(request: ShopRequest, order: Order, *, token: str) -> dict[str
         "delivery": brought.get("delivery"),
         "story": [] if token else _story_rows(story),
         "again_url": again_url(order),
+        "refund": refund_facts(story.returns[-1] if story.returns else story.refund),
+        "offer": None if token else _offer(order, now=request.now),
         "token": token,
         "here": "account",
     }
+
+
+def refund_facts(refund: Refund | None) -> dict[str, Any] | None:
+    """``by_hand``: the gateway cannot return it, an operator does."""
+    if refund is None:
+        return None
+    return {
+        "amount_fen": refund.amount_fen,
+        "by_hand": refund.state == RefundState.MANUAL,
+    }
+
+
+def _offer(order: Order, *, now: datetime) -> returning.Offer | None:
+    """What she may return herself, or why not; None where nobody would ask."""
+    if order.status != Status.PAID or order.kind != Kind.TIER:
+        return None
+    offer = returning.offer_for(order, now=now)
+    return offer if offer.left else None
 
 
 def _story_rows(story: Story) -> list[dict[str, Any]]:
@@ -229,6 +264,21 @@ def _story_rows(story: Story) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def status_words(orders: Sequence[Order], *, now: datetime) -> dict[int, str]:
+    """The state of each order of a list in one word, in two queries."""
+    paid = Attempt.objects.filter(order__in=orders, state=AttemptState.PAID)
+    attempts = list(paid.order_by("id")) if orders else []
+    found = Refund.objects.filter(attempt__in=attempts).order_by("id")
+    refunds = list(found) if attempts else []
+    words = {}
+    for order in orders:
+        mine = [each for each in attempts if each.order_id == order.pk]
+        keys = {each.pk for each in mine}
+        back = [each for each in refunds if each.attempt_id in keys]
+        words[order.pk] = Story(order, mine, back, now).status_word()
+    return words
 
 
 def order_facts(order: Order, *, now: datetime) -> dict[str, Any]:

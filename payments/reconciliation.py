@@ -362,6 +362,7 @@ def _returned(gateway: str, begin: datetime, end: datetime, here: Q) -> Held:
         here,
         attempt__gateway=gateway,
         state=RefundState.SUCCESS,
+        by_hand=False,
         finished_at__gte=begin,
         finished_at__lt=end,
     )

@@ -112,6 +112,13 @@ def apply_result(
 def _apply(
     gateway: str, trade: Trade, *, source: Source, now: datetime
 ) -> EventOutcome:
+    return apply_in_transaction(gateway, trade, source=source, now=now)
+
+
+def apply_in_transaction(
+    gateway: str, trade: Trade, *, source: Source, now: datetime
+) -> EventOutcome:
+    """``apply_result`` for a caller who has more to write in the same transaction."""
     order = lock_order_of(gateway, trade.number)
     if order is None:
         log.error("gateway=%s %s names no attempt of ours", gateway, source.kind)

@@ -10,8 +10,8 @@ from members import rules
 from orders import delivery
 from orders.closing import lock_order
 from orders.models import Fulfil, Order, Status
-from payments.models import Attempt, RefundReason
-from payments.refunds import book_whole
+from payments.models import RefundReason
+from payments.refunds import request_locked, settling_attempt
 
 
 def refund_short(*, now: datetime, limit: int = 100) -> int:
@@ -40,12 +40,9 @@ def _refund(order_id: int, *, since: datetime, now: datetime) -> bool:
     order = lock_order(order_id)
     if order.fulfil != Fulfil.SHORT or order.paid_at is None or order.paid_at > since:
         return False
-    attempt = Attempt.objects.get(settled_order=order)
+    attempt = settling_attempt(order)
     if attempt.refund_reserved_fen:
         return False
-    attempt.order = order
-    attempt.refund_reserved_fen = attempt.paid_fen or 0
-    attempt.save(update_fields=["refund_reserved_fen"])
-    delivery.take_back_locked(order, now=now)
-    book_whole(attempt, RefundReason.SHORT, now=now)
+    paid_fen = attempt.paid_fen or 0
+    request_locked(order, RefundReason.SHORT, amount_fen=paid_fen, now=now)
     return True

@@ -9,7 +9,7 @@ from members.models import Member
 from notifications import messages
 from notifications.messages import Channel, Message
 from orders.models import Order
-from payments.models import Refund
+from payments.models import Refund, RefundReason, RefundState
 
 
 def activated(order: Order, member: Member, *, now: datetime) -> None:
@@ -28,14 +28,51 @@ def activated(order: Order, member: Member, *, now: datetime) -> None:
 
 
 def refund_started(order: Order, refund: Refund, *, now: datetime) -> None:
-    """Money that is not needed goes back; say so at once, on the site and by SMS."""
-    params: dict[str, str | int | datetime] = {
+    """Money goes back; say so at once, on the site and by SMS.
+
+    Where the gateway cannot return it the words say that a person will.
+    """
+    by_hand = refund.state == RefundState.MANUAL
+    params = _about(order, refund, "by-hand" if by_hand else str(refund.reason))
+    _tell(f"refund:{refund.pk}", "refund", order, params, now=now)
+
+
+def refund_failed(order: Order, refund: Refund, *, now: datetime) -> None:
+    """The money has not gone; a person sees to it. On the site alone: no SMS fits."""
+    params = _about(order, refund, "failed")
+    _tell(
+        f"refund-failed:{refund.pk}",
+        "refund",
+        order,
+        params,
+        channels=(Channel.SITE,),
+        now=now,
+    )
+
+
+def refunded_outside(order: Order, refund: Refund, *, now: datetime) -> None:
+    """Money that the gateway or an operator has returned by another way."""
+    by_gateway = refund.reason == RefundReason.EXTERNAL
+    params = _about(order, refund, "external" if by_gateway else "done")
+    _tell(
+        f"refund-outside:{refund.pk}",
+        "refund",
+        order,
+        params,
+        channels=(Channel.SITE,),
+        now=now,
+    )
+
+
+def _about(
+    order: Order, refund: Refund, reason: str
+) -> dict[str, str | int | datetime]:
+    return {
         "order": order.pk,
-        "reason": str(refund.reason),
+        "reason": reason,
         "price": refund.amount_fen,
         "link": links.token(links.ORDER, order.pk),
     }
-    _tell(f"refund:{refund.pk}", "refund", order, params, now=now)
 
 
 def _tell(
@@ -44,6 +81,7 @@ def _tell(
     order: Order,
     params: dict[str, str | int | datetime],
     *,
+    channels: tuple[Channel, ...] = (Channel.SITE, Channel.SMS),
     now: datetime,
 ) -> None:
     messages.queue(
@@ -56,7 +94,7 @@ def _tell(
                 params=params,
                 due_at=now,
             )
-            for channel in (Channel.SITE, Channel.SMS)
+            for channel in channels
         ),
         now=now,
     )

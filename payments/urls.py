@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from payments import delivery_page, views
+from payments import delivery_page, return_pages, views
 
 
 class NumberConverter:
@@ -26,6 +26,8 @@ urlpatterns = [
     path("orders/<order:no>/cancel/", views.cancel, name="order-cancel"),
     path("delivery/<order:no>/", delivery_page.page, name="delivery"),
     path("delivery/<order:no>/keys/", delivery_page.reveal, name="delivery-reveal"),
+    path("orders/<order:no>/return/", return_pages.return_order, name="order-return"),
+    path("account/returns/", return_pages.account_returns, name="account-returns"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
     path("payments/<slug:gateway>/return/", views.come_back, name="return"),
 ]

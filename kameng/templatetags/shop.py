@@ -164,6 +164,20 @@ def duration(seconds: int | timedelta) -> str:
 
 
 @register.filter
+def to_the_second(seconds: int) -> str:
+    """A span that money is counted by, whole: ``6 天 23 小时 59 分 48 秒``."""
+    parts = (
+        (seconds // DAY, "d", "天"),
+        (seconds % DAY // HOUR, "h", "小时"),
+        (seconds % HOUR // MINUTE, "min", "分"),
+        (seconds % MINUTE, "s", "秒"),
+    )
+    english = _english()
+    said = [f"{n} {en if english else zh}" for n, en, zh in parts if n]
+    return " ".join(said) or ("0 s" if english else "0 秒")
+
+
+@register.filter
 def remaining(ends_at: datetime | None, now: datetime | None = None) -> str:
     """What is left of a membership, never overstated: ``剩 6 天``, ``已到期``."""
     left = ends_at - (now or timezone.now()) if ends_at else timedelta()

@@ -106,6 +106,7 @@ def test_every_kind_of_page_is_clean(
         "",
         "orders/order/",
         f"orders/order/{settled.order_id}/change/",
+        f"orders/order/{settled.order_id}/refund/",
         f"members/member/{settled.order.member_id}/change/",
         "members/plan/",
         f"members/plan/{Plan.objects.get(slug='temporary-7').pk}/change/",

@@ -42,6 +42,7 @@ def test_i14_empty_is_the_normal_state_and_says_so(
     shown = tiles(as_operator)
     assert {label: count for label, (count, _url) in shown.items()} == {
         "没有入账的钱": 0,
+        "要人处理的退款": 0,
         "对不上的网关通知": 0,
         "对账差异": 0,
         "没取到的账单": 0,
@@ -77,6 +78,7 @@ def test_i14_every_number_links_to_the_list_behind_it(
     shown = tiles(as_operator)
     assert {label: count for label, (count, _url) in shown.items()} == {
         "没有入账的钱": 1,
+        "要人处理的退款": 0,
         "对不上的网关通知": 3,
         "对账差异": 0,
         "没取到的账单": 0,

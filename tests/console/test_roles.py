@@ -57,6 +57,14 @@ CHANGE_ = {
     *("category", "goods"),
 }
 DELETE = {"tier", "plan"}
+GUARDED = {
+    "order": ("refund", "approve", "reject", "query", "extend", "mark-paid"),
+    "attempt": ("accept", "give-back"),
+    "gatewayevent": ("give-back", "resolve"),
+    "refund": ("outside", "give-up", "see-to", "dispute-won"),
+}
+"""Actions of operators; the rows below are in a state for two of them alone."""
+OFFERED = ("refund", "query")
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
 
@@ -92,6 +100,10 @@ def expected(address: Address, role: str, method: str) -> int:
             return 200 if edits and address.model in may else 403
         case "preview":
             return 405 if method == "get" else 200
+        case _ if address.name in GUARDED.get(address.model, ()):
+            if not edits:
+                return 403
+            return 200 if address.name in OFFERED else 409
         case "resolve" if not edits:
             return 403
         case "resolve":  # an empty reason
@@ -230,6 +242,8 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
         for name in ("history", "delete", "change"):
             yield Address(name, reverse(f"{stem}_{name}", args=[row.pk]), model)
         yield Address("redirect", f"{reverse(f'{stem}_changelist')}{row.pk}/", model)
+        for name in GUARDED.get(model, ()):
+            yield Address(name, reverse(f"{stem}_{name}", args=[row.pk]), model)
         if model in ("tier", "plan"):
             yield Address("preview", reverse(f"{stem}_preview"), model)
             yield Address("preview", reverse(f"{stem}_preview", args=[row.pk]), model)
@@ -262,6 +276,11 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
     known |= {"goods_goods_import"}
     known |= {f"goods_keybatch_{name}" for name in ("confirm", "drop", "undo")}
+    known |= {
+        f"{rows[model]._meta.app_label}_{model}_{name}"
+        for model, names in GUARDED.items()
+        for name in names
+    }
     assert {model._meta.model_name for model in admin.site._registry} == set(rows)
     assert set(names_of(admin.site.get_urls(), [])) <= known
 

@@ -17,8 +17,9 @@ from notifications.models import Notification, Outbox
 from orders import delivery, queue
 from orders.closing import lock_order
 from orders.models import Fulfil, Order
-from payments import shortage
+from payments import refunds, shortage
 from payments.models import Attempt, Refund
+from payments.refund_proposal import Keys, Proposal, worth_fen
 from payments.settle import Source, apply_result
 from tests.goods.shelves import holders, make_goods, make_member, restock, short
 from tests.shopping import (
@@ -296,7 +297,7 @@ def test_an_unseen_key_returns_and_a_seen_one_never(
     delivery.reveal(order.pk, 1, now=book.now)
     held = keys.held_by(order.pk)
     assert (held.keys, held.seen, held.unseen) == (2, 1, 1)
-    assert keys.refundable_fen(held, quantity=2, paid_fen=20_000) == 10_000
+    assert refunds.proposal_for(order, now=book.now) == Proposal(10_000, 0)
     assert take_back(order, book.now) == 1
     assert take_back(order, book.now) == 0
     assert holders(card) == [order.pk, None, None]
@@ -309,8 +310,7 @@ def test_an_unseen_key_returns_and_a_seen_one_never(
 @pytest.mark.parametrize(("seen", "proposed"), [(0, 9_999), (1, 6_666), (3, 0)])
 def test_the_proposal_counts_what_nobody_has_seen(seen: int, proposed: int):
     """F14, R19: rounded down in the shop's favour only where it must be."""
-    held = keys.Held(3, seen)
-    assert keys.refundable_fen(held, quantity=3, paid_fen=9_999) == proposed
+    assert worth_fen(9_999, Keys(3, 3 - seen)) == proposed
 
 
 def test_a_returned_key_is_sold_to_the_next(book: Till, member: Member):

@@ -44,7 +44,7 @@ def _public_url(settings: Any):
             {"end": END, "price": 1500, "link": "abc"},
             "【卡盟】11 月 29 日 14:05 将自动续费 ¥15.00。关闭：https://kameng.example/s/abc/",
         ),
-        ("refund", {"price": 1500}, "【卡盟】¥15.00 正在原路退回。"),
+        ("refund", {"price": 1500}, "【卡盟】¥15.00 正在退回。"),
     ],
 )
 def test_the_sms_says_what_the_copy_deck_says(

@@ -440,6 +440,10 @@ PAY: dict[str, Context] = {
     ),
     "success-one-day": settled(membership=bought(ends_at=after(hours=23, minutes=59))),
     "success-paid-twice": settled("overpaid", refund={"amount_fen": 1500}),
+    "success-paid-twice-by-hand": settled(
+        "overpaid", refund={"amount_fen": 1500, "by_hand": True}
+    ),
+    "success-returned": settled("returned-money"),
     "success-held": settled("held", membership=None),
     "success-by-link": settled(token="signed", user=Someone(False), badge={}),
     "paid-another-amount": settled("mismatch", membership=None),
@@ -476,6 +480,31 @@ def order_page(status: str, *codes: str, **more: Any) -> Context:
             "story": story("placed", "attempt", *codes),
             "again_url": "/membership/temporary/?plan=temporary-7",
             "token": "",
+            **more,
+        }
+    )
+
+
+def offer(why: str | None = None, **more: Any) -> Context:
+    return {
+        "is_open": why is None,
+        "why": why,
+        "amount_fen": 1071,
+        "paid_fen": 1500,
+        "seconds": 7 * 86_400,
+        "left": 5 * 86_400,
+        **more,
+    }
+
+
+def return_page(why: str | None = None, **more: Any) -> Context:
+    return member(
+        **{
+            "order": order(),
+            "offer": offer(why),
+            "channel": "微信支付",
+            "changed": False,
+            "here": "account",
             **more,
         }
     )
@@ -680,6 +709,7 @@ def rows() -> list[Context]:
         "cancelled",
         "refunding",
         "refunded",
+        "part_refunded",
     )
     return [
         {**order(), "status": status, "placed_at": after(days=-40 * i)}
@@ -874,6 +904,55 @@ PAGES: dict[str, tuple[str, Context]] = {
         "orders/order.html",
         order_page("refunding", "paid", "refunding", "refund_failed"),
     ),
+    "order-part-refunded": (
+        "orders/order.html",
+        order_page("part_refunded", "paid", "activated", "refunding", "refunded"),
+    ),
+    "order-returnable": (
+        "orders/order.html",
+        order_page("paid", "paid", "activated", offer=offer()),
+    ),
+    "order-not-returnable": (
+        "orders/order.html",
+        order_page("paid", "paid", "activated", offer=offer("discount-used")),
+    ),
+    "order-returned-by-hand": (
+        "orders/order.html",
+        order_page(
+            "refunding",
+            "paid",
+            "refunding",
+            refund={"amount_fen": 1500, "by_hand": True},
+        ),
+    ),
+    "return": ("orders/return.html", return_page()),
+    "return-changed": ("orders/return.html", return_page(changed=True)),
+    **{
+        f"return-{why}": (
+            "orders/return.html",
+            return_page(why, changed=why == "no-time"),
+        )
+        for why in (
+            "not-paid",
+            "no-time",
+            "held",
+            "under-way",
+            "discount-used",
+            "channel",
+            "nothing",
+        )
+    },
+    "returns": (
+        "members/returns.html",
+        member(
+            here="account",
+            rows=[
+                {"order": order(), "offer": offer()},
+                {"order": order(), "offer": offer("channel")},
+            ],
+        ),
+    ),
+    "returns-empty": ("members/returns.html", member(here="account", rows=[])),
     "order-by-link": (
         "orders/order.html",
         order_page("paid", token="signed", user=Someone(False), badge={}),

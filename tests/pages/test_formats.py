@@ -30,6 +30,21 @@ def test_money(fen: int, long: str, short: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "chinese", "english"),
+    [
+        (604_788, "6 天 23 小时 59 分 48 秒", "6 d 23 h 59 min 48 s"),
+        (432_000, "5 天", "5 d"),
+        (86_401, "1 天 1 秒", "1 d 1 s"),
+        (0, "0 秒", "0 s"),
+    ],
+)
+def test_a_span_to_the_second(seconds: int, chinese: str, english: str) -> None:
+    assert shop.to_the_second(seconds) == chinese
+    with translation.override("en"):
+        assert shop.to_the_second(seconds) == english
+
+
+@pytest.mark.parametrize(
     ("price_fen", "days", "chinese", "english"),
     [
         (300, 1, "每天 ¥3", "¥3 a day"),

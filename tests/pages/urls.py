@@ -26,6 +26,8 @@ NAMES = {
     "zone-goods": "zone/<slug:slug>/",
     "delivery": "delivery/<slug:no>/",
     "delivery-reveal": "delivery/<slug:no>/keys/",
+    "order-return": "orders/<slug:no>/return/",
+    "account-returns": "account/returns/",
     "login": "login/",
     "login-code": "login/code/",
     "logout": "logout/",

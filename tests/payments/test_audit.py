@@ -16,7 +16,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, Model, QuerySet
 
 from goods.models import Goods
@@ -26,7 +26,7 @@ from notifications.models import Notification, Outbox
 from orders.checkout import place_order
 from orders.models import Order, OrderEvent
 from orders.renewing import place_renewal
-from payments import audit, polling
+from payments import audit, polling, refunds
 from payments.attempts import Way, create_locked
 from payments.gateways.contract import (
     Product,
@@ -232,7 +232,10 @@ def granted_by_nobody(story: Story) -> None:
     Entitlement.objects.filter(source="grant").update(actor=None)
 
 
-@damage("INV-3 an order has given its time once")
+@damage(
+    "INV-3 an order has given its time once",
+    "INV-9 bought time was taken back with the refunds that stand, to the second",
+)
 def given_twice(story: Story) -> None:
     unguard(Entitlement)
     twin = Entitlement.objects.get(order=story.first)
@@ -498,6 +501,38 @@ def money_for_nothing_we_know(story: Story) -> None:
     """B12, I14"""
     trade = Trade("UNKNOWN1", TradeState.PAID, "T9", 1500)
     apply_result("alipay", trade, source=Source("notice", "digest"), now=story.now)
+
+
+@damage("INV-9 bought time was taken back with the refunds that stand, to the second")
+def taken_back_for_nothing(story: Story) -> None:
+    """The line is true to its facts, and yet a bought day is gone."""
+    entitlement = Entitlement.objects.get(order=story.second)
+    with transaction.atomic():
+        member = timeline.lock_member(story.member.pk)
+        timeline.revoke(member, entitlement, 86_400, now=story.now)
+
+
+@damage("INV-12 money that no gateway can return was returned by hand")
+def nobody_returned_it(story: Story) -> None:
+    Refund.objects.filter(state="processing").update(
+        state="manual", by_hand=True, next_query_at=None
+    )
+
+
+@damage("INV-12 a refund that failed was looked at by a person")
+def failed_and_forgotten(story: Story) -> None:
+    order = story.second
+    refund = refunds.request(
+        order.pk,
+        amount_fen=100,
+        actor=Member.objects.get(username="operator"),
+        reason="test",
+        now=story.now,
+    )
+    number = refund.attempt.out_trade_no
+    failed = RefundResult(refund.out_refund_no, number, RefundState.FAILED)
+    apply_refund("alipay", failed, now=story.now)
+    all_delivered(story.now)
 
 
 @damage("INV-16 an end is reminded of once through each channel")

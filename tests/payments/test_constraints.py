@@ -141,6 +141,24 @@ def test_a_refund_is_of_something_for_a_reason(paid: Attempt, values: dict[str, 
     refuses(adding(refund(paid, **values)))
 
 
+def test_a_second_payment_goes_back_once(paid: Attempt):
+    """B14b: again only after it has failed."""
+    event = GatewayEvent.objects.create(
+        gateway="wechat", digest="d", kind="notice", outcome="overpaid", attempt=paid
+    )
+    first = refund(paid, second_payment=event)
+    second = refund(paid, second_payment=event, out_refund_no="R2")
+    refuses(adding(first, second))
+    failed = refund(paid, second_payment=event, state="failed")
+    allows(adding(failed, second))
+
+
+def test_no_seconds_are_taken_back_of_nothing(paid: Attempt):
+    """R20: what is to return must have come from somewhere."""
+    refuses(adding(refund(paid, revoked_seconds=1)))
+    allows(adding(refund(paid, revoked_seconds=0, state="manual")))
+
+
 def test_k22_an_effect_is_written_once(db: None, now: datetime):
     """B7 and H3."""
 

@@ -18,7 +18,7 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders import checkout, closing
 from orders.models import Order, OrderEvent, Status
-from payments import attempts, decisions, polling, settle
+from payments import attempts, decisions, polling, refunds, settle
 from payments.gateways.contract import Unclear
 from payments.models import Attempt, Refund
 from tests.races import at_once, errors, hesitate, take_locks_away
@@ -265,7 +265,7 @@ def test_money_is_returned_once_however_many_ask(book: Till, operator: Member):
 def test_control_without_locks_two_operators_collide(
     book: Till, operator: Member, monkeypatch: pytest.MonkeyPatch
 ):
-    hesitate(monkeypatch, decisions, "book_whole")
+    hesitate(monkeypatch, refunds, "book")
     take_locks_away(monkeypatch)
     seen = [two_operators(book, operator) for _ in range(ROUNDS)]
     assert any(
