@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -74,26 +73,18 @@ def live_through(town: Town, seed: int) -> list[str]:
 def trouble(town: Town, dice: random.Random, shoppers: list[Shopper]) -> list[str]:
     """Let them buy and processes die; returns who died, once nobody buys any more."""
     killed: list[str] = []
-    over = threading.Event()
-
-    def kill_now_and_then() -> None:
+    with ThreadPoolExecutor(len(shoppers)) as crowd:
+        buying = [crowd.submit(in_peace, shopper) for shopper in shoppers]
         for _ in range(dice.randint(1, 3)):
-            if over.wait(dice.uniform(0, 1.2)):
-                dice.uniform(0, 1)  # the seed's dice fall the same way all the same
+            time.sleep(dice.uniform(0, 1.2))
             victims = dice.choice(VICTIMS)
             town.kill(*victims)
             killed.append("+".join(victims))
             time.sleep(dice.uniform(0, 0.4))
             for role in victims:
                 town.start(role)
-
-    with ThreadPoolExecutor(len(shoppers) + 1) as crowd:
-        buying = [crowd.submit(in_peace, shopper) for shopper in shoppers]
-        killer = crowd.submit(kill_now_and_then)
         for shopper in buying:
             shopper.result()
-        over.set()
-        killer.result()
     return killed
 
 

@@ -64,7 +64,10 @@ class Town:
         self.running[role] = self.spawn(role, role)
 
     def spawn(self, role: str, name: str, **environ: str) -> subprocess.Popen[bytes]:
-        """One process of a role; ``name`` is that of its log."""
+        """One process of a role; ``name`` is that of its log.
+
+        Only for the main thread: what a thread has started, the kernel ends with it.
+        """
         environ = self.environ | {points.ROLE: role} | environ
         program = {
             "web": lambda: programs.web(self.place, environ),
@@ -188,7 +191,8 @@ def running_town() -> Iterator[Town]:
     """
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="kameng-faults-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if not os.environ.get("FAULTS_KEEP"):
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         folder.chmod(0o755)  # PostgreSQL may have to run as another user
         (folder / "orders").mkdir()
         clock.make(folder / "clock")
@@ -231,7 +235,6 @@ def environment(
         "DATA_KEYS": "of no value at all " * 4,
         "TRUSTED_PROXIES": "127.0.0.0/8",  # shoppers come from many addresses
         "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
         points.FOLDER: str(folder / "orders"),
         clock.VARIABLE: str(folder / "clock"),
     }
