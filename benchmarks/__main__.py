@@ -1,6 +1,6 @@
 """Measures the shop on this machine against its goals.
 
-Parts: rates, settling, screen, weight, lighthouse, startup; without a name all of them.
+Parts: rates, settling, pgbench, screen, weight, lighthouse, startup; without a name all of them.
 Exit 0 when every goal is met, 2 when one is missed.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import machine, rates, servers, services, settling
+from benchmarks import machine, pgbench, rates, servers, services, settling
 from benchmarks.goals import Figure, Skipped, table
 
-PARTS = ("rates", "settling", "screen", "weight", "lighthouse", "startup")
+PARTS = ("rates", "settling", "pgbench", "screen", "weight", "lighthouse", "startup")
 
 
 def main() -> int:
@@ -76,6 +76,8 @@ def _parts(
                 )
         if "settling" in wanted:
             yield "settling", lambda: settling.measure(running, ours)
+        if "pgbench" in wanted:
+            yield "pgbench", lambda: pgbench.measure(running, ours)
 
 
 if __name__ == "__main__":

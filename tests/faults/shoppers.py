@@ -101,13 +101,17 @@ class Shopper:
             raise
 
     def order(self, plan: str = "", channel: str = "") -> str:
-        """An order's number. A guest whose code got lost begins again as a stranger."""
+        """The number of an order that this browser may pay.
+
+        A guest whose code or whose session got lost with the reply begins again as a
+        stranger; her first order runs out.
+        """
         while True:
             no = self.try_to_order(
                 plan or self.dice.choice(list(PRICES)),
                 channel or self.dice.choice(("wechat", "alipay")),
             )
-            if no:
+            if no and self.ask("GET", f"/orders/{no}/pay/").status_code == 200:
                 return no
             if time.monotonic() > self.deadline:
                 raise GaveUp("ordering")

@@ -43,8 +43,8 @@ from tests.sandbox.merchant import Received
 from tests.sandbox_process import ControlRefused
 from tests.shopping import PRICES, Shopper, Till, broken, fresh, new_member
 
-HISTORIES = int(os.environ.get("HISTORIES", "14"))
-STEPS = 25
+HISTORIES = int(os.environ.get("HISTORIES", "8"))
+STEPS = 20
 SPANS = (0, 5, 60, 4 * 60, 20 * 60, 31 * 60, 45 * 60, 25 * 3_600)
 SLICE = timedelta(hours=5)
 """The periodic jobs run at least so often while the clock moves."""
