@@ -1,6 +1,6 @@
 """Measures the shop on this machine against its goals.
 
-Parts: rates, settling, pgbench, screen, weight, lighthouse, startup; without a name all of them.
+Parts: rates, settling, pgbench, screen, weight, lighthouse, startup; all without a name.
 Exit 0 when every goal is met, 2 when one is missed.
 """
 

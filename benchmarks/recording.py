@@ -113,9 +113,7 @@ def template(first: Settlement, now: datetime) -> tuple[list[str], str]:
     return statements, str(given)
 
 
-def refilled(
-    statements: list[str], first: Settlement, other: Settlement
-) -> list[str]:
+def refilled(statements: list[str], first: Settlement, other: Settlement) -> list[str]:
     """The same statements for another order."""
     new = dict(zip(first.values(), other.values(), strict=True))
     pattern = re.compile("|".join(map(re.escape, sorted(new, key=len, reverse=True))))
@@ -166,7 +164,9 @@ def costs(count: int) -> dict[str, float]:
             for each in sent
         ]
     )
-    refill = _cpu([lambda each=each: refilled(statements, first, each) for each in sent])  # type: ignore[misc]
+    refill = _cpu(
+        [lambda each=each: refilled(statements, first, each) for each in sent]
+    )  # type: ignore[misc]
     return {"settle": whole, "driver": plain - refill}
 
 

@@ -60,11 +60,18 @@ class Cluster:
     def run(self, settings: Iterable[str] = SPEED) -> subprocess.Popen[bytes]:
         """Start it and return once it answers."""
         flags = [f"-c{setting}" for setting in ("listen_addresses=", *settings)]
-        command = [self.binaries / "postgres", "-D", self.home / "data"]
+        command: list[str | Path]
+        command = [
+            self.binaries / "postgres",
+            "-D",
+            self.home / "data",
+            "-k",
+            self.home,
+        ]
         log_file = self.folder / "postgres.log"
         with log_file.open("ab") as log:
             server = subprocess.Popen(
-                [*command, "-k", self.home, *flags],
+                [*command, *flags],
                 cwd="/",
                 stdout=log,
                 stderr=log,

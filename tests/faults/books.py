@@ -100,7 +100,9 @@ def _money(town: Town) -> list[str]:
     booked = {
         *_lines("payment", paid, "gateway", "txn_id", "paid_fen"),
         *_lines("payment", second, "gateway", "txn_id", "amount_fen"),
-        *_lines("refund", refunded, "attempt__gateway", "attempt__txn_id", "amount_fen"),
+        *_lines(
+            "refund", refunded, "attempt__gateway", "attempt__txn_id", "amount_fen"
+        ),
     }
     return [f"booked and not moved: {each}" for each in booked - set(bill)] + [
         f"moved and not booked: {each}" for each in set(bill) - booked

@@ -1,4 +1,4 @@
-"""FLT-1 to FLT-35 and FLT-10 on real processes: ``bin/test tests/faults/on_real_processes.py``.
+"""Real processes that die: ``bin/test tests/faults/on_real_processes.py``.
 
 Not part of the plain run, since it takes minutes: ``bin/ci`` runs it. ``CRASH_SEEDS``
 says how many seeds of kills at random moments (5).
@@ -55,8 +55,6 @@ def test_the_books_are_in_order_after(told: dict[str, str], name: str) -> None:
 
 def test_processes_may_die_at_any_moment() -> None:
     """FLT-10: seeds from 1, always the same."""
-    output = run(
-        "tests.faults.crash", "--seeds", str(SEEDS), seconds=120 + 60 * SEEDS
-    )
+    output = run("tests.faults.crash", "--seeds", str(SEEDS), seconds=120 + 60 * SEEDS)
     assert f"{SEEDS} seeds in " in output, output
     assert " 0 failed: []" in output, output

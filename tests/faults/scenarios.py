@@ -19,9 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from tests.faults import clock, points
+from tests.faults import clock
 from tests.faults.crash import PAST_CLAIMS, PAST_HOLDS
 from tests.faults.shoppers import Shopper
 from tests.faults.town import OURS, Stuck, Town, kill_group, running_town, wait_until
@@ -131,8 +129,9 @@ def web_dies_before_it_saves_the_hand_over(town: Town) -> None:
     """The gateway has the trade: paid there, a poll finds it under its number."""
     from payments.models import Attempt
 
-    order = town.order_death("web", "started, not saved")
     shopper = buyer(town)
+    shopper.cancel(shopper.order())
+    order = town.order_death("web", "started, not saved")
     no = shopper.order(channel="wechat")
     died(town, order, "web")
     attempt = Attempt.objects.get(order__no=no)
@@ -550,8 +549,11 @@ def played(town: Town, name: str) -> bool:
         town.step(seconds)
         found += books.come_to_rest(town) or books.faults(town)
     wrong += "\n".join(found)
-    print(f"{'FAILED' if wrong else 'ok'} {name} [{cases}] "
-          f"{time.monotonic() - began:.1f} s\n{wrong}".rstrip(), flush=True)
+    print(
+        f"{'FAILED' if wrong else 'ok'} {name} [{cases}] "
+        f"{time.monotonic() - began:.1f} s\n{wrong}".rstrip(),
+        flush=True,
+    )
     return not wrong
 
 

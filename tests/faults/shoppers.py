@@ -19,7 +19,7 @@ import httpx
 from tests.faults.town import Town
 from tests.sandbox_process import ControlRefused
 
-PATIENCE = 25.0
+PATIENCE = 60.0
 """Seconds until a shopper gives up for good."""
 PHONE_UA = "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/140.0 Mobile Safari/537.36"
 PRICES = {"temporary-1": 300, "temporary-7": 1_500, "long-term-90": 7_500}
@@ -153,9 +153,9 @@ class Shopper:
             latest = Attempt.objects.filter(order__no=no).order_by("-pk").first()
             if latest is not None and self.is_known(latest):
                 return latest
-            self.pay_again(no, latest.channel if latest else "wechat")
+            answered = self.pay_again(no, latest.channel if latest else "wechat")
             if time.monotonic() > self.deadline:
-                raise GaveUp("starting to pay")
+                raise GaveUp(f"starting to pay, {answered}")
             time.sleep(0.2)
 
     def is_known(self, attempt: Any) -> bool:
@@ -170,16 +170,18 @@ class Shopper:
             return False
         return True
 
-    def pay_again(self, no: str, channel: str) -> None:
+    def pay_again(self, no: str, channel: str) -> str:
+        """Press the button of a channel; what was answered."""
         page = self.ask("GET", f"/orders/{no}/pay/")
-        if page.status_code == 200 and 'name="csrfmiddlewaretoken"' in page.text:
-            token = self.csrf(page)
-            self.ask(
-                "POST",
-                f"/orders/{no}/payments/",
-                csrfmiddlewaretoken=token,
-                channel=channel,
-            )
+        if 'name="csrfmiddlewaretoken"' not in page.text:
+            return f"{page.status_code} without a form"
+        answer = self.ask(
+            "POST",
+            f"/orders/{no}/payments/",
+            csrfmiddlewaretoken=self.csrf(page),
+            channel=channel,
+        )
+        return str(answer.status_code)
 
     # --- How it ends ---------------------------------------------------------------
 

@@ -40,7 +40,10 @@ on_sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite o
 @pytest.fixture(autouse=True)
 def _alipay(now: datetime) -> Iterator[None]:
     """Switched on, with keys of our own; the clock stands."""
-    with override_settings(**FarAlipay.settings()), time_machine.travel(now, tick=False):
+    with (
+        override_settings(**FarAlipay.settings()),
+        time_machine.travel(now, tick=False),
+    ):
         yield
 
 
@@ -62,7 +65,9 @@ def notice(attempt: Attempt) -> Callable[[], int]:
 
 def settled_once(attempt: Attempt) -> bool:
     order = fresh(attempt.order)
-    return order.status == "paid" and Entitlement.objects.filter(order=order).count() == 1
+    return (
+        order.status == "paid" and Entitlement.objects.filter(order=order).count() == 1
+    )
 
 
 # --- A lock that somebody holds ----------------------------------------------------
@@ -157,9 +162,7 @@ def everything_at_once(book: Till, operator: Member) -> list[Any]:
     Order.objects.filter(pk=surplus.order_id).update(status="cancelled")
     book.hear(surplus)
     refund = Refund.objects.get(attempt=surplus)
-    done = RefundResult(
-        refund.out_refund_no, surplus.out_trade_no, RefundState.SUCCESS
-    )
+    done = RefundResult(refund.out_refund_no, surplus.out_trade_no, RefundState.SUCCESS)
 
     def decide() -> object:
         return decisions.accept(odd.pk, actor=operator, reason="", now=book.now)

@@ -463,9 +463,9 @@ class Histories(RuleBasedStateMachine):
 
 
 def test_no_fen_is_unaccounted_for_whatever_happens(till: Till, operator: Member):
-    """C12, INV-1 to INV-12; K1 to K25 hold through all of it."""
+    """C12, INV-4, INV-8 and the rest of the audit."""
     number = int(os.environ.get("HISTORY_SEED") or secrets.randbits(32))
-    print(f"HISTORY_SEED={number} HISTORIES={HISTORIES}")
+    print(f"HISTORY_SEED={number} HISTORIES={HISTORIES}")  # noqa: T201
     machine = type("History", (Histories,), {"till": till, "operator": operator})
     play = settings(
         max_examples=HISTORIES,

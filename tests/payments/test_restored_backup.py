@@ -1,4 +1,4 @@
-"""H16: the database is an hour older than the world; asking brings everything back."""
+"""H16, FLT-41: the database is an hour older than the world; asking brings everything back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def work(till: Till) -> None:
 def booked() -> list[object]:
     """All that the books say about money, without the rows' own ids."""
     return [
-        sorted(Attempt.objects.values_list("out_trade_no", "state", "txn_id", "paid_fen")),
+        sorted(
+            Attempt.objects.values_list("out_trade_no", "state", "txn_id", "paid_fen")
+        ),
         sorted(Refund.objects.values_list("out_refund_no", "state", "amount_fen")),
         Entitlement.objects.count(),
     ]
@@ -53,8 +55,8 @@ def test_a_backup_of_an_hour_ago_is_caught_up_by_asking(till: Till, member: Memb
     work(till)
     assert booked() == before
     assert fresh(member).paid_until == end + timedelta(hours=1, minutes=2)
-    [line] = [each for each in till.wallet.bill("alipay") if each["kind"] == "refund"] + [
-        each for each in till.wallet.bill("wechat") if each["kind"] == "refund"
-    ]
+    [line] = [
+        each for each in till.wallet.bill("alipay") if each["kind"] == "refund"
+    ] + [each for each in till.wallet.bill("wechat") if each["kind"] == "refund"]
     assert line["amount_fen"] == 5_000
     assert broken(till.now) == []
