@@ -7,6 +7,8 @@ stepped; a process can be told to die at a named point; beat ticks faster.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from kameng.settings import *  # noqa: F403
 from kameng.settings import CELERY_BEAT_SCHEDULE, INSTALLED_APPS
 from tests.faults import clock
@@ -17,7 +19,7 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.points.CrashPoints"]
 TICKS = {5: 1, 30: 2, 60: 3}
 """Seconds between a job's runs in the shop and here: a test waits for many of them."""
 CELERY_BEAT_SCHEDULE = {
-    name: {**entry, "schedule": TICKS.get(int(gap), gap)}
+    name: {**entry, "schedule": timedelta(seconds=TICKS.get(int(gap), gap))}
     for name, entry in CELERY_BEAT_SCHEDULE.items()
     for gap in (entry["schedule"].total_seconds(),)
 }
