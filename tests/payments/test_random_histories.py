@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -109,6 +110,18 @@ class Histories(RuleBasedStateMachine):
 
     # --- The shopper ---------------------------------------------------------------
 
+    @initialize(way=picks, other=picks)
+    def begin(self, way: int, other: int) -> None:
+        """With something to pay, in two ways."""
+        self.place(1, way, 1)
+        self.pay_again(0, other)
+
+    @rule(plan=picks, way=picks, off_by=st.sampled_from((0, 0, 0, 1, -100)))
+    def buy(self, plan: int, way: int, off_by: int) -> None:
+        """Place, pay and tell."""
+        self.place(plan, way, 1)
+        self.pay(self.attempts().count() - 1, off_by, 0, "fresh")
+
     @rule(plan=picks, way=picks, quantity=st.integers(1, 2))
     def place(self, plan: int, way: int, quantity: int) -> None:
         slug = list(PRICES)[plan % len(PRICES)]
@@ -158,6 +171,10 @@ class Histories(RuleBasedStateMachine):
         self.write(found, txn_id=bought["txn_id"])
         if source == "fresh":
             self.deliver(len(self.letters) - 1)
+
+    @rule(attempt=picks, source=sources)
+    def pay_exactly(self, attempt: int, source: str) -> None:
+        self.pay(attempt, 0, 0, source)
 
     @rule(attempt=picks)
     def close_there(self, attempt: int) -> None:
