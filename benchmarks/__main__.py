@@ -1,6 +1,6 @@
 """Measures the shop on this machine against its goals.
 
-Parts: rates, settling, screen, weight, lighthouse, startup; without a name all of them.
+Parts: rates, settling, pgbench, screen, weight, lighthouse, startup; without a name all of them.
 Exit 0 when every goal is met, 2 when one is missed.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import (
     lighthouse,
     machine,
+    pgbench,
     rates,
     screen,
     servers,
@@ -27,9 +28,10 @@ from benchmarks import (
 )
 from benchmarks.goals import Figure, Skipped, table
 
-PARTS = ("rates", "settling", "screen", "weight", "lighthouse", "startup")
+PARTS = ("rates", "settling", "pgbench", "screen", "weight", "lighthouse", "startup")
 PAGES_AND_NOTICES = {
     "settling": settling.measure,
+    "pgbench": pgbench.measure,
     "screen": screen.measure,
     "weight": weight.measure,
     "lighthouse": lighthouse.measure,

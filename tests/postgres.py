@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -34,22 +35,74 @@ class Identity(TypedDict, total=False):
 
 
 def start(folder: Path, services: ExitStack, *, settings: Iterable[str] = SPEED) -> str:
-    """Start a server below ``folder``; return its URL.
+    """Start a server below ``folder``; return its URL. Closing ``services`` stops it."""
+    cluster = make(folder)
+    services.callback(stop, cluster.run(settings))
+    return cluster.url
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The files of a server, which may run, stop and run again."""
+
+    folder: Path
+    binaries: Path
+    identity: Identity
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.home}"
+
+    def run(self, settings: Iterable[str] = SPEED) -> subprocess.Popen[bytes]:
+        """Start it and return once it answers."""
+        flags = [f"-c{setting}" for setting in ("listen_addresses=", *settings)]
+        command: list[str | Path]
+        command = [
+            self.binaries / "postgres",
+            "-D",
+            self.home / "data",
+            "-k",
+            self.home,
+        ]
+        log_file = self.folder / "postgres.log"
+        with log_file.open("ab") as log:
+            server = subprocess.Popen(
+                [*command, *flags],
+                cwd="/",
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=signal_on_parents_death(signal.SIGINT),
+                **self.identity,
+            )
+        try:
+            wait_for_socket(self.home / ".s.PGSQL.5432")
+        except TimeoutError as error:
+            stop(server)
+            raise RuntimeError(log_file.read_text()) from error
+        return server
+
+
+def make(folder: Path) -> Cluster:
+    """An empty cluster below ``folder``.
 
     PostgreSQL refuses to run as root: then it runs as ``nobody``, who must be able to
-    enter ``folder``. Closing ``services`` stops the server.
+    enter ``folder``.
     """
     identity = unprivileged()
-    binaries = reachable_binaries(folder, identity)
-    home = folder / "postgres"
-    home.mkdir(mode=0o700)
+    cluster = Cluster(folder, reachable_binaries(folder, identity), identity)
+    cluster.home.mkdir(mode=0o700)
     if identity:
-        os.chown(home, identity["user"], identity["group"])
-    data = home / "data"
+        os.chown(cluster.home, identity["user"], identity["group"])
     made = subprocess.run(
         [
-            *(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust"),
-            *("-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            *(cluster.binaries / "initdb", "-D", cluster.home / "data"),
+            *("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"),
+            *("--no-sync", "--no-instructions"),
         ],
         cwd="/",
         capture_output=True,
@@ -59,23 +112,7 @@ def start(folder: Path, services: ExitStack, *, settings: Iterable[str] = SPEED)
     )
     if made.returncode:
         raise RuntimeError(f"initdb failed: {made.stderr}")
-    flags = [f"-c{setting}" for setting in ("listen_addresses=", *settings)]
-    with (folder / "postgres.log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-k", home, *flags],
-            cwd="/",
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=signal_on_parents_death(signal.SIGINT),
-            **identity,
-        )
-    services.callback(stop, server)
-    try:
-        wait_for_socket(home / ".s.PGSQL.5432")
-    except TimeoutError as error:
-        raise RuntimeError((folder / "postgres.log").read_text()) from error
-    return f"postgresql://postgres@/postgres?host={home}"
+    return cluster
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

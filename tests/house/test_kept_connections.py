@@ -1,4 +1,4 @@
-"""F15: a PostgreSQL that restarts between two requests costs nobody an error."""
+"""FLT-15: a PostgreSQL that restarts between two requests costs nobody an error."""
 
 from __future__ import annotations
 

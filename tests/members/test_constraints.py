@@ -35,6 +35,7 @@ def another(entitlement: Entitlement, **change: Any) -> Entitlement:
 def test_k16_an_order_gives_one_entitlement(
     bought: Entitlement, plans: dict[str, Plan]
 ):
+    """D17."""
     refuses(lambda: Entitlement.objects.bulk_create([another(bought)]))
     order = unpaid_order(bought.member, plans["S7"], at=START)
     allows(
@@ -86,6 +87,7 @@ def test_an_entitlement_names_where_it_comes_from(
 def test_k18_two_segments_share_neither_start_nor_end(
     bought: Entitlement, start: Any, end: Any
 ):
+    """D16: no overlap that begins or ends with another."""
     refuses(lambda: Segment.objects.bulk_create([segment(bought, start, end)]))
     begin = START + timedelta(days=7)
     allows(

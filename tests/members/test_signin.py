@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -122,6 +123,23 @@ def test_a_new_phone_twice_at_once_is_one_member(now: datetime) -> None:
     assert {m.pk for m in members if isinstance(m, Member)} == {Member.objects.get().pk}
     assert len(members) == 8
     assert not [m for m in members if isinstance(m, Exception)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_control_a_naive_sign_up_fails_for_all_but_one(
+    now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read, decide, write: the unique phone (K25) is what stops a second member."""
+
+    def naive(phone: str, *, now: datetime) -> Member:
+        known = Member.objects.filter(phone=phone).first()
+        time.sleep(0.2)
+        return known or Member.objects.create(phone=phone)
+
+    monkeypatch.setattr(signin, "_member", naive)
+    members = at_once(8, lambda _: signin.sign_in(visit(), PHONE, now=now))
+    assert Member.objects.count() == 1
+    assert [each for each in members if isinstance(each, Exception)]
 
 
 def test_ended_sessions_are_cleared() -> None:

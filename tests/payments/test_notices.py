@@ -247,7 +247,7 @@ def test_a_second_transaction_is_kept_as_overpaid(till: Till, attempt: Attempt):
 
 
 def test_a_closed_notice_after_the_payment_changes_nothing(till: Till, member: Member):
-    """B8: Alipay tells of a trade that ran out, late."""
+    """B8, FLT-28: Alipay tells of a trade that ran out, late."""
     attempt = till.pay(till.place(member), ALIPAY)
     till.wallet.close("alipay", attempt.out_trade_no)
     closed = till.caught()[0]
@@ -272,7 +272,7 @@ def test_a_closed_notice_closes_the_attempt_and_not_the_order(
 def test_a_refund_and_its_payment_end_with_the_same_sums_in_either_order(
     till: Till, member: Member, attempt: Attempt, first: str
 ):
-    """B20: a refund whose payment is not known makes the shop ask for that first."""
+    """B20, FLT-28: a refund whose payment is not known makes the shop ask for that first."""
     payment = paid(till, attempt)
     refund = console_refund(till, attempt)
     notices = [refund, payment] if first == "refund" else [payment, refund]

@@ -1,0 +1,569 @@
+"""One fault each, at exactly the worst moment, on a town of real processes.
+
+    var/venv-test/bin/python -m tests.faults.scenarios [NAME …]
+
+A scenario breaks something, heals it and states what must be true beyond the books,
+which are checked after each. One line a scenario; ``test_faults.py`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.faults import clock
+from tests.faults.crash import PAST_CLAIMS, PAST_HOLDS
+from tests.faults.shoppers import Shopper
+from tests.faults.town import OURS, Stuck, Town, kill_group, running_town, wait_until
+
+type Scenario = Callable[[Town], None]
+SCENARIOS: dict[str, tuple[str, Scenario]] = {}
+"""By name: the cases it proves, and how."""
+
+
+def scenario(cases: str) -> Callable[[Scenario], Scenario]:
+    def register(play: Scenario) -> Scenario:
+        SCENARIOS[play.__name__] = cases, play
+        return play
+
+    return register
+
+
+def buyer(town: Town) -> Shopper:
+    return Shopper(town, random.Random(0))
+
+
+def died(town: Town, order: Path, role: str) -> None:
+    """Somebody has obeyed the order; what is dead starts again.
+
+    Of the web only the process that serves dies, and granian starts another one.
+    """
+    wait_until(lambda: not order.exists(), f"nobody came to {order.name}")
+    if role != "web":
+        town.running[role].wait(10)
+    town.heal()
+
+
+def order_of(no: str) -> Any:
+    from orders.models import Order
+
+    return Order.objects.get(no=no)
+
+
+def paid(no: str) -> bool:
+    return bool(order_of(no).status == "paid")
+
+
+def entitlements(no: str) -> int:
+    from members.models import Entitlement
+
+    return Entitlement.objects.filter(order__no=no).count()
+
+
+# --- FLT-1 to FLT-6: killed exactly there ------------------------------------------
+
+
+@scenario("FLT-1, H1")
+def web_dies_before_a_settlement_commits(town: Town) -> None:
+    """The gateway hears no success and repeats its notice; nothing is half done."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.order_death("worker", "settled, not committed").unlink()  # the web alone
+    order = town.order_death("web", "settled, not committed")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    died(town, order, "web")
+    wait_until(lambda: paid(no), "the repeated notice has not settled")
+    tries = town.sandbox.deliveries(attempt.gateway, attempt.out_trade_no)
+    assert not tries[0]["accepted"], tries
+    assert entitlements(no) == 1
+
+
+@scenario("FLT-2, H2")
+def web_dies_between_commit_and_reply(town: Town) -> None:
+    """The repeat is a duplicate: one grant."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    order = town.order_death("web", "committed, not answered")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    died(town, order, "web")
+
+    def tries() -> list[Any]:
+        return town.sandbox.deliveries(attempt.gateway, attempt.out_trade_no)
+
+    wait_until(lambda: tries() and tries()[-1]["accepted"], "the repeat was refused")
+    assert not tries()[0]["accepted"]
+    assert paid(no)
+    assert entitlements(no) == 1
+
+
+@scenario("FLT-3, R4")
+def web_dies_between_order_and_gateway(town: Town) -> None:
+    """The shopper's repeat finds her order and opens the same number."""
+    from payments.models import Attempt
+
+    shopper = buyer(town)
+    shopper.cancel(shopper.order())  # signed in: the first reply of all gets lost
+    order = town.order_death("web", "placed, not started")
+    no = shopper.order(channel="wechat")
+    died(town, order, "web")
+    first = Attempt.objects.get(order__no=no)
+    assert shopper.attempt(no).out_trade_no == first.out_trade_no
+    opened = [t for t in town.sandbox.trades() if t["number"] == first.out_trade_no]
+    assert len(opened) == 1
+    shopper.pay(no)
+    wait_until(lambda: paid(no), "it was paid and not booked")
+
+
+@scenario("FLT-4, H7")
+def web_dies_before_it_saves_the_hand_over(town: Town) -> None:
+    """The gateway has the trade: paid there, a poll finds it under its number."""
+    from payments.models import Attempt
+
+    shopper = buyer(town)
+    shopper.cancel(shopper.order())
+    order = town.order_death("web", "started, not saved")
+    no = shopper.order(channel="wechat")
+    died(town, order, "web")
+    attempt = Attempt.objects.get(order__no=no)
+    assert attempt.state == "created"
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    wait_until(lambda: paid(no), "no poll has found it")
+
+
+@scenario("FLT-5")
+def worker_dies_before_a_settlement_commits(town: Town) -> None:
+    """A poll settles in one transaction; the next poll does it again from the start."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    order = town.order_death("worker", "settled, not committed")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    town.step(10)
+    died(town, order, "worker")
+    assert not paid(no)
+    town.step(60)
+    wait_until(lambda: paid(no), "the next poll has not settled")
+    assert entitlements(no) == 1
+
+
+@scenario("FLT-6, H4")
+def worker_dies_after_the_provider_took_a_message(town: Town) -> None:
+    """Sent once more when its claim is old: twice in the inbox, never three times."""
+    message = message_with_a_death(town, "message sent, not noted")
+    assert inbox(town, message) == 1
+    town.step(PAST_CLAIMS)
+    wait_until(lambda: inbox(town, message) == 2, "it was not sent again")
+
+
+@scenario("H4")
+def worker_dies_between_claim_and_work(town: Town) -> None:
+    message = message_with_a_death(town, "claimed, not begun")
+    assert inbox(town, message) == 0
+    town.step(PAST_CLAIMS)
+    wait_until(lambda: inbox(town, message) == 1, "it was not sent")
+
+
+@scenario("FLT-35")
+def worker_dies_before_it_notes_what_it_has_done(town: Town) -> None:
+    """Handed out again, the row finds its message sent: once in the inbox."""
+    message = message_with_a_death(town, "done, not noted")
+    assert inbox(town, message) == 1
+    town.step(PAST_CLAIMS)
+    wait_until(lambda: row_of(message).state == "done", "the row is not done")
+    assert inbox(town, message) == 1
+
+
+def message_with_a_death(town: Town, point: str) -> Any:
+    """The message about a paid order whose worker died at this point."""
+    from notifications.models import Notification
+
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    wait_until(lambda: nothing_due(town), "the outbox is not empty")
+    order = town.order_death("worker", point)
+    shopper.ask("GET", f"/orders/{no}/pay/?returned=1")
+    town.step(10)
+    died(town, order, "worker")
+    member = order_of(no).member_id
+    return Notification.objects.get(member=member, channel="sms")
+
+
+def inbox(town: Town, message: Any) -> int:
+    mark = f"notification-{message.pk}"
+    return sum(each["id"] == mark for each in town.sandbox.sms())
+
+
+def row_of(message: Any) -> Any:
+    from notifications.models import Outbox
+
+    return Outbox.objects.get(key=f"notification:{message.key}")
+
+
+def nothing_due(town: Town) -> bool:
+    from notifications.models import Outbox
+
+    return not Outbox.objects.filter(state="new", due_at__lte=town.now()).exists()
+
+
+@scenario("H3")
+def web_dies_before_it_wakes_the_worker(town: Town) -> None:
+    """Nobody was told; the tick finds the row."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    order = town.order_death("web", "committed, not woken")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    died(town, order, "web")
+    wait_until(lambda: paid(no), "not settled")
+    wait_until(lambda: nothing_due(town), "the tick has not found it")
+
+
+@scenario("H8, F8, C6")
+def worker_dies_between_refund_and_booking(town: Town) -> None:
+    """The surplus goes back once, however often it is asked for."""
+    shopper = buyer(town)
+    no = shopper.order(channel="wechat")
+    shopper.attempt(no)
+    order = town.order_death("worker", "refund heard, not booked")
+    shopper.pay_on_both_channels(no)
+    died(town, order, "worker")
+    town.step(PAST_CLAIMS)
+
+
+# --- FLT-8 and FLT-9: beats --------------------------------------------------------
+
+
+@scenario("FLT-8, H12")
+def beat_is_away_for_an_hour(town: Town) -> None:
+    """What became due meanwhile is done once on its return."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.kill("beat")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    town.step(3_600)
+    time.sleep(1)
+    assert not paid(no)
+    town.heal()
+    wait_until(lambda: paid(no), "not settled on its return")
+
+
+@scenario("FLT-9")
+def three_beats_at_once(town: Town) -> None:
+    """Every tick comes thrice: each reminder and each message is sent once."""
+    from notifications.models import Notification
+
+    others = [
+        town.spawn("beat", f"beat-{number}", TMPDIR=str(town.folder))
+        for number in (2, 3)
+    ]
+    try:
+        shopper = buyer(town)
+        no = shopper.order(plan="temporary-1")
+        shopper.pay(no, notify="lose")
+        town.step(60)
+        wait_until(lambda: paid(no), "not settled")
+        town.step(18 * 3_600 + 60)  # the reminder is due six hours before the end
+        member = order_of(no).member_id
+        sent = Notification.objects.filter(member=member, channel="sms", state="sent")
+        wait_until(lambda: sent.count() == 2, "activated and reminded")
+        assert [inbox(town, message) for message in sent] == [1, 1]
+    finally:
+        for process in others:
+            kill_group(process)
+
+
+# --- FLT-11 to FLT-13: the broker --------------------------------------------------
+
+
+def buy(town: Town, *, seconds: float = 20) -> str:
+    """A whole purchase; the time until it is activated is bounded."""
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    wait_until(lambda: paid(no), "not paid", seconds=seconds)
+    assert not shopper.failures, shopper.failures
+    return no
+
+
+@scenario("FLT-11, H5, H6")
+def broker_is_down(town: Town) -> None:
+    """Order, payment and activation work; the messages go out on its return."""
+    town.stop_broker()
+    try:
+        buy(town)
+        assert town.get("/").status_code == 200
+        assert town.get("/healthz").status_code == 200
+        assert town.get("/readyz").json()["checks"]["broker"] != "ok"
+    finally:
+        town.start_broker()
+    wait_until(lambda: nothing_due(town), "the worker does not come back", seconds=60)
+
+
+@scenario("FLT-12")
+def broker_loses_everything(town: Town) -> None:
+    """FLUSHALL: the outbox has the messages, the database the limits."""
+    from redis import Redis
+
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    with Redis(unix_socket_path=str(town.folder / "valkey" / "socket")) as broker:
+        town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+        broker.flushall()
+    wait_until(lambda: paid(no), "not paid")
+    refused = Shopper(town, random.Random(1))
+    refused.phone = shopper.phone  # a code went there a moment ago
+    page = refused.ask("GET", "/membership/temporary/")
+    form = {"csrfmiddlewaretoken": refused.csrf(page), "plan": "temporary-7"}
+    answer = refused.ask("POST", "/checkout/code/", phone=shopper.phone, **form)
+    assert answer.status_code == 429, answer.status_code
+
+
+@scenario("FLT-13")
+def broker_hangs(town: Town) -> None:
+    """A stopped server takes every connection and answers none."""
+    os.kill(town.broker.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        buy(town)
+        town.get("/")
+        assert time.monotonic() - began < 15
+    finally:
+        os.kill(town.broker.pid, signal.SIGCONT)
+    wait_until(lambda: nothing_due(town), "the worker does not come back", seconds=60)
+
+
+# --- FLT-15, FLT-19, FLT-20: the database ------------------------------------------
+
+
+@scenario("FLT-15 fast")
+def database_restarts(town: Town) -> None:
+    database_comes_back(town, signal.SIGINT)
+
+
+@scenario("FLT-15 immediate")
+def database_crashes(town: Town) -> None:
+    database_comes_back(town, signal.SIGQUIT)
+
+
+def database_comes_back(town: Town, number: int) -> None:
+    """A notice that meets it is answered 5xx and repeated; no paid order is lost."""
+    from django.db import connection
+
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    connection.close()
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, delay=0.05)
+    town.restart_database(number)
+    wait_until(lambda: paid(no), "not paid after the restart")
+    assert entitlements(no) == 1
+    buy(town)
+
+
+@scenario("FLT-19")
+def somebody_holds_a_lock(town: Town) -> None:
+    """The notice is refused with 503 within seconds and settles when repeated."""
+    from django.db import transaction
+
+    from orders.models import Order
+
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    with transaction.atomic():
+        Order.objects.select_for_update().get(no=no)
+        began = time.monotonic()
+        [first] = town.sandbox.notify(attempt.gateway, attempt.out_trade_no)
+        assert time.monotonic() - began < 8
+        assert first["status"] in (0, 503), first
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    wait_until(lambda: paid(no), "not paid once the lock was gone")
+
+
+@scenario("FLT-20")
+def no_connection_is_left(town: Town) -> None:
+    """Who comes too late gets 503 at once; the notice is repeated and settles."""
+    import psycopg
+
+    shopper = buyer(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.kill(*OURS)
+    taken = []
+    with suppress(psycopg.OperationalError):
+        while True:
+            taken.append(psycopg.connect(town.environ["DATABASE_URL"]))
+    try:
+        for role in OURS:
+            town.start(role)
+        town.wait_until_it_answers()
+        began = time.monotonic()
+        answer = town.get("/login/")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+        assert time.monotonic() - began < 8
+        town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+        time.sleep(0.5)
+    finally:
+        for connection in taken:
+            connection.close()
+    wait_until(lambda: paid(no), "not paid once there were connections")
+
+
+# --- FLT-23 to FLT-30: the outside -------------------------------------------------
+
+
+@scenario("FLT-23 to FLT-26")
+def gateways_go_mad(town: Town) -> None:
+    """Slow, silent, lying or gone for a while: what was paid is booked afterwards."""
+    for fault in ("500", "malformed", "wrong_signature", "unsigned", "timeout"):
+        town.sandbox.fault("*", "query", fault, seconds=3, count=2)
+    shopper = buyer(town)
+    no = shopper.order(channel="alipay")
+    shopper.pay(no, notify="lose")
+    for _ in range(6):
+        town.step(61)
+        time.sleep(0.4)
+    town.sandbox.clear_faults()
+    town.step(61)
+    wait_until(lambda: paid(no), "not paid once the gateway was well")
+
+
+@scenario("FLT-27")
+def notice_comes_before_the_answer(town: Town) -> None:
+    """The gateway makes the trade, is paid and tells, while our call still waits."""
+    from payments.models import Attempt
+
+    town.sandbox.fault("wechat", "start", "timeout", seconds=4, count=1, done=True)
+    shopper = buyer(town)
+    last = Attempt.objects.order_by("-pk").first()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        ordering = thread.submit(shopper.order, "temporary-7", "wechat")
+        new = Attempt.objects.filter(pk__gt=last.pk if last else 0, gateway="wechat")
+        attempt = wait_until(new.first, "no attempt")
+        wait_until(lambda: shopper.is_known(attempt), "no trade at the gateway")
+        town.sandbox.pay("wechat", attempt.out_trade_no)
+        no = ordering.result()
+    wait_until(lambda: paid(no), "not paid")
+    assert Attempt.objects.get(pk=attempt.pk).state == "paid"
+
+
+@scenario("FLT-29, FLT-30, H9")
+def messages_cannot_be_sent(town: Town) -> None:
+    """Activation does not wait for them; they go out when the provider is back."""
+    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
+    from members.models import Member
+    from notifications.models import Notification
+
+    shopper = known_shopper(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    wait_until(lambda: paid(no), "an activation waited for a message")
+    member = Member.objects.get(phone=f"+86{shopper.phone}")
+    waiting = Notification.objects.filter(member=member, channel="sms", tries__gt=0)
+    message = wait_until(waiting.first, "nobody has tried")
+    assert message.state == "queued"
+    town.sandbox.clear_faults()
+    town.step(90)
+    wait_until(lambda: inbox(town, message) == 1, "it was not sent afterwards")
+
+
+def known_shopper(town: Town) -> Shopper:
+    """Signed in before the provider fails."""
+    town.sandbox.clear_faults()
+    shopper = buyer(town)
+    shopper.cancel(shopper.order())
+    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
+    return shopper
+
+
+# --- FLT-33: clocks ----------------------------------------------------------------
+
+
+@scenario("FLT-33, H10")
+def one_worker_is_ten_minutes_ahead(town: Town) -> None:
+    """Its sweep asks the gateway before it expires anything. Where the gateway does not
+    believe its clock either, ten minutes of grace keep the order."""
+    orders = {}
+    for channel in ("alipay", "wechat"):
+        shopper = buyer(town)
+        orders[channel] = shopper.order(channel=channel)
+        attempt = shopper.attempt(orders[channel])
+        town.kill("worker")  # no poll of a right clock finds it first
+        town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    town.step(21 * 60)
+    wrong = town.folder / "wrong-clock"
+    clock.make(wrong)
+    clock.shift(wrong, town.offset + 600)
+    ahead = town.spawn("worker", "worker-ahead", **{clock.VARIABLE: str(wrong)})
+    try:
+        wait_until(lambda: paid(orders["alipay"]), "the sweep has not asked")
+        time.sleep(3)
+        assert order_of(orders["wechat"]).status != "expired"
+    finally:
+        kill_group(ahead)
+        town.heal()
+    town.step(11 * 60)  # the end of the hold; polls were put off by the wrong clock
+    wait_until(lambda: paid(orders["wechat"]), "not found by the right clock")
+    assert [entitlements(no) for no in orders.values()] == [1, 1]
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(SCENARIOS)
+    failed = 0
+    with running_town() as town:
+        for name in wanted:
+            failed += not played(town, name)
+        for line in town.complaints():
+            print(line)
+            failed += 1
+    return min(failed, 100)
+
+
+def played(town: Town, name: str) -> bool:
+    """One scenario and the books after it, told in a line."""
+    from tests.faults import books
+
+    cases, play = SCENARIOS[name]
+    began = time.monotonic()
+    wrong = ""
+    try:
+        play(town)
+    except (Exception, Stuck):
+        wrong = traceback.format_exc()
+    for order in (town.folder / "orders").iterdir():
+        order.unlink()
+    town.sandbox.clear_faults()
+    town.heal()
+    found: list[str] = []
+    for seconds in (PAST_CLAIMS, PAST_HOLDS):
+        town.step(seconds)
+        found += books.come_to_rest(town) or books.faults(town)
+    wrong += "\n".join(found)
+    print(
+        f"{'FAILED' if wrong else 'ok'} {name} [{cases}] "
+        f"{time.monotonic() - began:.1f} s\n{wrong}".rstrip(),
+        flush=True,
+    )
+    return not wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
