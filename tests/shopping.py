@@ -68,7 +68,6 @@ def gateways_of(sandbox: Sandbox, shop_url: str) -> Iterator[None]:
         name: value
         for name, value in sandbox.environment.items()
         if name.startswith(("ALIPAY_", "WECHAT_PAY_", "UNIONPAY_", "SMS_"))
-        and not name.startswith("ALIPAY_CYCLE")
     }
     with override_settings(**names, PUBLIC_URL=shop_url):
         yield

@@ -205,7 +205,7 @@ def test_an_operator_adds_a_channel_that_shoppers_then_pay_by(
     assert add(console).status_code == 302
     assert "QQ 钱包" in row(shopper.get(PAGE), "qq")
     offered = [offer.code for offer in channels.offers(Device.PHONE)]
-    assert offered == ["wechat", "alipay", "phone_credit", "qq"]
+    assert offered == ["wechat", "alipay", "unionpay", "phone_credit", "qq"]
     placed = shopper.post("/checkout/", **checkout_form(channel="qq"))
     attempt = Attempt.objects.get()
     assert (attempt.gateway, attempt.channel, attempt.product) == (

@@ -220,12 +220,15 @@ ODD_AMOUNTS = (
 def test_no_other_amount_ever_pays(
     client: Client, attempt: Attempt, amount: str
 ) -> None:
-    """36, C1, C2: unconfirmed, it is not even kept; the gateway has to say it again."""
+    """36, C1, C2: unconfirmed, it is only written down; the gateway has to say it."""
     before = fingerprint()
     notice = FarEpay.notice(FarEpay.paid(attempt.out_trade_no, amount))
     answer = client.generic("GET", URL, QUERY_STRING=notice)
     assert (answer.status_code, answer.content) == (200, b"fail")
-    assert changed(before) == []
+    assert changed(before) == ["payments_attempt", "payments_gatewayevent"]
+    assert GatewayEvent.objects.get().outcome == "noted"
+    assert (fresh(attempt).state, fresh(attempt).paid_fen) == ("created", None)
+    assert fresh(attempt.order).status == "pending"
 
 
 def test_a_notice_for_another_merchant_is_kept_and_changes_nothing(
@@ -300,7 +303,7 @@ def test_neither_key_nor_numbers_reach_the_log(
     notice = FarEpay.notice(FarEpay.paid(attempt.out_trade_no))
     client.generic("GET", URL, QUERY_STRING=notice)
     client.generic("GET", URL, QUERY_STRING=notice.replace("sign=", "sign=0"))
-    assert "gateway=epay confirming: connection" in caplog.text
+    assert "gateway=epay query: connection" in caplog.text
     assert "gateway=epay notice refused: signature" in caplog.text
     ours = [r for r in caplog.records if not r.name.startswith("django.db")]
     said = "\n".join(record.getMessage() for record in ours)
