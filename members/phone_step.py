@@ -60,6 +60,13 @@ def send(request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime) -
         phone = phones.parse(typed)
     except phones.BadPhone:
         return _bad_phone(typed)
+    return send_to(request, phone, purpose, now=now)
+
+
+def send_to(
+    request: HttpRequest, phone: str, purpose: Purpose, *, now: datetime
+) -> Step:
+    """The same for a phone in E.164."""
     try:
         sent = codes.send(
             phone,
@@ -85,6 +92,20 @@ def check(
         phone = phones.parse(typed)
     except phones.BadPhone:
         return _bad_phone(typed)
+    if (complaint := judge(request, phone, code, purpose, now=now)) is not None:
+        return complaint
+    try:
+        member = signin.sign_in(request, phone, now=now)
+    except signin.Refused:
+        words = _("这个号码现在不能登录。换个号码，或联系客服")
+        return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
+    return Step(entry(member), member=member)
+
+
+def judge(
+    request: HttpRequest, phone: str, code: str, purpose: Purpose, *, now: datetime
+) -> Step | None:
+    """What is wrong with the typed code; None: it was right and is spent now."""
     session_key = signin.session_key(request)
     if not code.strip():
         known = codes.live(phone, purpose, session_key=session_key, now=now)
@@ -97,14 +118,9 @@ def check(
         client=client_of(request),
         now=now,
     )
-    if verdict.outcome is not Outcome.RIGHT:
-        return _not_right(phone, verdict, now=now)
-    try:
-        member = signin.sign_in(request, phone, now=now)
-    except signin.Refused:
-        words = _("这个号码现在不能登录。换个号码，或联系客服")
-        return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
-    return Step(entry(member), member=member)
+    if verdict.outcome is Outcome.RIGHT:
+        return None
+    return _not_right(phone, verdict, now=now)
 
 
 def _shown(state: str, value: str, **facts: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from members.models import Member
 
 BACKEND = "members.staff.StaffBackend"
+PROVED = "proved_at"
+"""Session key: when she last showed that it is she, for what ``members.confirm`` asks."""
 GUEST_SECONDS = 86_400
 """A session that was only made to bind a code to a browser is not kept longer."""
 
@@ -50,13 +52,34 @@ def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
             the console
     """
     member = _member(phone, now=now)
+    enter(request, member)
+    prove(request, now=now)
+    return member
+
+
+def enter(request: HttpRequest, member: Member) -> None:
+    """Sign in whoever has just been recognised; see ``sign_in`` for the session.
+
+    raises  Refused
+    """
     if not member.is_active or member.is_staff:
         raise Refused
     if request.user.is_authenticated:
         request.session.flush()
     login(request, member, backend=BACKEND)
     request.session.set_expiry(None)
-    return member
+
+
+def prove(request: HttpRequest, *, now: datetime) -> None:
+    """Remember that the member of this session has shown who she is, by a code or a
+    passkey."""
+    request.session[PROVED] = now.timestamp()
+
+
+def proved_seconds_ago(request: HttpRequest, *, now: datetime) -> float | None:
+    """How long ago that was; None when it never was in this session."""
+    at = request.session.get(PROVED)
+    return None if at is None else now.timestamp() - at
 
 
 def _member(phone: str, *, now: datetime) -> Member:

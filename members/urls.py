@@ -1,12 +1,14 @@
 from django.urls import path
 
-from members import account, views
+from members import account, confirm, views
 
 urlpatterns = [
     path("login/", views.login, name="login"),
     path("login/code/", views.login_code, name="login-code"),
     path("logout/", views.logout, name="logout"),
     path("account/", account.account, name="account"),
+    path("account/confirm/", confirm.confirm, name="account-confirm"),
+    path("account/confirm/code/", confirm.send_code, name="account-confirm-code"),
     path("account/orders/", account.orders, name="account-orders"),
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"

@@ -7,6 +7,7 @@ from members.models.catalog import (
     TierKind,
 )
 from members.models.codes import OneTimeCode, Purpose
+from members.models.identities import Identity, Provider
 from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
 from members.models.people import Member
@@ -17,11 +18,13 @@ __all__ = [
     "Entitlement",
     "EntitlementSource",
     "HitLog",
+    "Identity",
     "Member",
     "OneTimeCode",
     "Pause",
     "Plan",
     "PriceChange",
+    "Provider",
     "Purpose",
     "Segment",
     "ShopRules",

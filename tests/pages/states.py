@@ -567,6 +567,19 @@ def badge(**more: Any) -> Context:
     return {"active": True, "tier_name": "临时会员", "ends_at": after(hours=5), **more}
 
 
+def confirming(state: str, **more: Any) -> Context:
+    return member(
+        **{
+            "here": "account",
+            "masked_phone": "138••••8000",
+            "phone_state": state,
+            "phone": {},
+            "next": "/account/",
+            **more,
+        }
+    )
+
+
 PAGES: dict[str, tuple[str, Context]] = {
     "home": ("home.html", home()),
     "home-member": (
@@ -667,6 +680,29 @@ PAGES: dict[str, tuple[str, Context]] = {
             phone={"value": "13800138000", "tries_left": 4},
             errors=error("code", "验证码不对，还能试 4 次"),
         ),
+    ),
+    "confirm": ("members/confirm.html", confirming("entry")),
+    "confirm-sent": (
+        "members/confirm.html",
+        confirming(
+            "sent", phone={"value": "13800138000", "resend_at": after(seconds=50)}
+        ),
+    ),
+    "confirm-wrong": (
+        "members/confirm.html",
+        confirming(
+            "wrong",
+            phone={"value": "13800138000", "tries_left": 4},
+            errors=error("code", "验证码不对，还能试 4 次"),
+        ),
+    ),
+    "confirm-locked": (
+        "members/confirm.html",
+        confirming("locked", phone={"retry_at": after(minutes=40)}),
+    ),
+    "confirm-without-phone": (
+        "members/confirm.html",
+        confirming("entry", masked_phone=""),
     ),
     "order-pending": ("orders/order.html", order_page("pending")),
     "order-paid": (

@@ -26,6 +26,8 @@ NAMES = {
     "login-code": "login/code/",
     "logout": "logout/",
     "account": "account/",
+    "account-confirm": "account/confirm/",
+    "account-confirm-code": "account/confirm/code/",
     "account-orders": "account/orders/",
     "account-notice-dismiss": "account/notice/",
     "guide-dismiss": "account/guide/",
