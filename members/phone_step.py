@@ -1,6 +1,6 @@
 """The phone step of a page: from what was typed to what ``#phone`` shows.
 
-Used alike by ``/login/`` and the checkout. Each function gives the finished context of
+Used alike by ``/login/``, the checkout and ``/lookup/``. Each function gives the finished context of
 ``components/phone_step.html``; the view adds its own and answers with ``status``.
 """
 
@@ -88,18 +88,27 @@ def check(
     request: HttpRequest, typed: str, code: str, purpose: Purpose, *, now: datetime
 ) -> Step:
     """Judge the typed code; a right one signs its owner in (``Step.member``)."""
-    try:
-        phone = phones.parse(typed)
-    except phones.BadPhone:
-        return _bad_phone(typed)
-    if (complaint := judge(request, phone, code, purpose, now=now)) is not None:
+    complaint = prove(request, typed, code, purpose, now=now)
+    if complaint is not None:
         return complaint
+    phone = phones.parse(typed)
     try:
         member = signin.sign_in(request, phone, now=now)
     except signin.Refused:
         words = _("这个号码现在不能登录。换个号码，或联系客服")
         return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
     return Step(entry(member), member=member)
+
+
+def prove(
+    request: HttpRequest, typed: str, code: str, purpose: Purpose, *, now: datetime
+) -> Step | None:
+    """What is wrong with the typed phone and code; None: the phone is hers."""
+    try:
+        phone = phones.parse(typed)
+    except phones.BadPhone:
+        return _bad_phone(typed)
+    return judge(request, phone, code, purpose, now=now)
 
 
 def judge(

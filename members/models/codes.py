@@ -10,6 +10,7 @@ class Purpose(models.TextChoices):
 
     CHECKOUT = "checkout", _("下单")
     LOGIN = "login", _("登录")
+    LOOKUP = "lookup", _("查订单")
     CONFIRM = "confirm", _("确认是你本人")
 
 

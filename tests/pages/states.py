@@ -728,6 +728,31 @@ PAGES: dict[str, tuple[str, Context]] = {
         "orders/list.html",
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
     ),
+    "lookup": ("orders/lookup.html", guest(here="lookup", phone_state="entry")),
+    "lookup-sent": (
+        "orders/lookup.html",
+        guest(
+            here="lookup",
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=50)},
+        ),
+    ),
+    "lookup-locked": (
+        "orders/lookup.html",
+        guest(
+            here="lookup",
+            phone_state="locked",
+            phone={"value": "13800138000", "retry_at": after(minutes=40)},
+        ),
+    ),
+    "lookup-found": (
+        "orders/found.html",
+        member(here="lookup", orders=rows(), more=True, masked_phone="138••••8000"),
+    ),
+    "lookup-none": (
+        "orders/found.html",
+        guest(here="lookup", orders=[], more=False, masked_phone=""),
+    ),
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
     "account-empty": (

@@ -45,7 +45,7 @@ def addresses(world: World) -> dict[str, list[str]]:
     plain = (
         *("home", "membership", "official", "login", "login-code", "logout", "account"),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
-        *("checkout-code", "set_language"),
+        *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
     )
     return {name: [reverse(name)] for name in plain} | {
         "healthz": ["/healthz"],
