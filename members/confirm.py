@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate
+from typing import Any, cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, next_page
 from members import phone_step, signin
+from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
 
@@ -33,25 +34,16 @@ def is_fresh(request: HttpRequest, *, now: datetime) -> bool:
     return ago is not None and 0 <= ago <= FRESH_SECONDS
 
 
-def required[**Rest](
-    *, back: str
-) -> Callable[
-    [Callable[Concatenate[MemberRequest, Rest], HttpResponse]],
-    Callable[Concatenate[MemberRequest, Rest], HttpResponse],
-]:
+def required[View: Callable[..., HttpResponse]](*, back: str) -> Callable[[View], View]:
     """Decorate a view of a signed-in member: first confirm, then come back.
 
     A page is asked for again afterwards. A form is refused with 403 and the page to
     confirm on, which leads to ``back``: what was posted is not kept.
     """
 
-    def decorate(
-        view: Callable[Concatenate[MemberRequest, Rest], HttpResponse],
-    ) -> Callable[Concatenate[MemberRequest, Rest], HttpResponse]:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(
-            request: MemberRequest, *args: Rest.args, **kwargs: Rest.kwargs
-        ) -> HttpResponse:
+        def guarded(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if is_fresh(request, now=request.now):
                 return view(request, *args, **kwargs)
             if request.method in ("GET", "HEAD"):
@@ -60,7 +52,7 @@ def required[**Rest](
             step = Step(phone_step.entry(), 403)
             return _page(request, step, where=resolve_url(back))
 
-        return guarded
+        return cast("View", guarded)
 
     return decorate
 
@@ -94,6 +86,12 @@ def send_code(request: MemberRequest) -> HttpResponse:
     return _page(request, step)
 
 
+def _ways(request: MemberRequest) -> list[offers.Offer]:
+    """Her own identities that can be asked here."""
+    bound = set(request.user.identities.values_list("provider", flat=True))
+    return [offer for offer in offers.here(request) if offer.provider in bound]
+
+
 def _page(
     request: MemberRequest, step: Step, code: str = "", *, where: str = ""
 ) -> HttpResponse:
@@ -102,6 +100,7 @@ def _page(
         "errors": step.errors,
         "form": {"code": code},
         "masked_phone": request.user.masked_phone,
+        "ways": [] if request.user.phone else _ways(request),
         "next": where or next_page(request, "account"),
         "here": "account",
     }

@@ -48,10 +48,13 @@ class Step:
 
 
 def entry(member: Member | None = None) -> dict[str, Any]:
-    """Before anything was typed; a signed-in member has proved her phone already."""
+    """Before anything was typed; a signed-in member has proved her phone already, or
+    came without one, by an account elsewhere."""
     if member is None:
         return _shown("entry", "")
-    return _shown("verified", member.phone or "", masked=str(member))
+    has_phone = bool(member.phone)
+    name = str(member) if has_phone else member.signs_in_as
+    return _shown("verified", member.phone or "", masked=name, none=not has_phone)
 
 
 def send(request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime) -> Step:

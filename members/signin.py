@@ -67,6 +67,7 @@ def enter(request: HttpRequest, member: Member) -> None:
     if request.user.is_authenticated:
         request.session.flush()
     login(request, member, backend=BACKEND)
+    request.session.pop(PROVED, None)
     request.session.set_expiry(None)
 
 

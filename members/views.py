@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of, next_page
 from members import phone_step
+from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
 
@@ -23,6 +24,7 @@ def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
         "form": {"code": code},
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "here": "login",
+        "offers": offers.here(request),
     }
     fragment = "#phone" if request.htmx and not request.htmx.boosted else ""
     response = render(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 from django.utils.translation import get_language
 
+from kameng.devices import Device, device_of
 from kameng.http import ShopRequest
 from members import catalogue, guide, rules
 from members.context import standing_of
@@ -20,7 +21,7 @@ from members.models import Segment
 from orders.models import Fulfil, Order, Status
 from payments import channels
 from payments.attempts import handover_of, is_locked_for_check
-from payments.channels import Channel, Device
+from payments.channels import Channel
 from payments.gateways.contract import HandoverKind
 from payments.models import Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
@@ -139,7 +140,7 @@ def context(
     story = Story.of(order, now=request.now)
     attempt = story.shown
     state = story.state(returned=returned)
-    here = channels.device_of(request.headers.get("User-Agent", ""))
+    here = device_of(request.headers.get("User-Agent", ""))
     handover = handover_of(attempt) if attempt and attempt.is_live else None
     shows_qr = handover is not None and handover.kind == HandoverKind.QR
     return {

@@ -104,5 +104,15 @@ class Member(AbstractBaseUser, PermissionsMixin):
         national = self.phone.removeprefix("+86")
         return f"{national[:3]}••••{national[-4:]}"
 
+    @property
+    def signs_in_as(self) -> str:
+        """How her own pages name her: by the phone, else by who vouches for her."""
+        if self.phone:
+            return self.masked_phone
+        identity = self.identities.order_by("pk").first()
+        if identity is None:
+            return str(self)
+        return f"{identity.get_provider_display()} {identity.nickname}".strip()
+
     def is_member(self, *, at: datetime) -> bool:
         return self.paid_until is not None and at < self.paid_until

@@ -184,6 +184,18 @@ CHOICE: dict[str, Context] = {
         summary=summary(price_fen=7500, ends_at=after(days=90)),
         recommendation=None,
     ),
+    "choice-in-wechat-one-tap": choice(
+        in_wechat=True,
+        one_tap=True,
+        offers=[{"provider": "wechat", "words": "微信一键登录"}],
+    ),
+    "choice-desktop-offers": choice(
+        offers=[
+            {"provider": "wechat", "words": "微信扫码登录"},
+            {"provider": "qq", "words": "QQ 登录"},
+        ]
+    ),
+    "choice-without-phone": signed_in(phone={"masked": "微信 小明🎫", "none": True}),
     "choice-history": signed_in(
         summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
     ),
@@ -541,7 +553,7 @@ def home(page: Callable[..., Context] = guest, **more: Any) -> Context:
 def account(**more: Any) -> Context:
     context = {
         "here": "account",
-        "masked_phone": "138••••8000",
+        "signs_in_as": "138••••8000",
         "membership": holding(),
         "orders": rows()[:3],
         "notices": [
@@ -565,6 +577,101 @@ def notice(ends_at: datetime, **more: Any) -> Context:
 
 def badge(**more: Any) -> Context:
     return {"active": True, "tier_name": "临时会员", "ends_at": after(hours=5), **more}
+
+
+def offer(provider: str, words: str) -> Context:
+    return {"provider": provider, "words": words}
+
+
+WECHAT_OFFER = offer("wechat", "微信一键登录")
+DESKTOP_OFFERS = [offer("wechat", "微信扫码登录"), offer("qq", "QQ 登录")]
+
+
+def identity(provider_name: str, nickname: str, **more: Any) -> Context:
+    return {
+        "pk": 7,
+        "provider_name": provider_name,
+        "nickname": nickname,
+        "created_at": after(days=-40),
+        "used_at": after(hours=-3),
+        **more,
+    }
+
+
+def identities(**more: Any) -> Context:
+    return member(
+        **{
+            "here": "account",
+            "masked_phone": "138••••8000",
+            "identities": [
+                identity("微信", "小明🎫"),
+                identity(
+                    "QQ", "很长很长很长很长很长很长很长很长很长很长的名字", used_at=None
+                ),
+            ],
+            "offers": DESKTOP_OFFERS,
+            "removable": True,
+            **more,
+        }
+    )
+
+
+def without(reason: str, **more: Any) -> Context:
+    """Back from a provider with nothing."""
+    return guest(
+        **{
+            "provider_name": "微信",
+            "reason": reason,
+            "here": "login",
+            "next": "/membership/temporary/",
+            **more,
+        }
+    )
+
+
+IDENTITIES: dict[str, tuple[str, Context]] = {
+    "identities": ("members/identities.html", identities()),
+    "identities-none": (
+        "members/identities.html",
+        identities(identities=[], removable=False),
+    ),
+    "identities-last-way-in": (
+        "members/identities.html",
+        identities(
+            masked_phone="", identities=[identity("微信", "小明")], removable=False
+        ),
+    ),
+    "identity-bind": (
+        "members/identity_bind.html",
+        member(
+            here="account",
+            provider_name="微信",
+            nickname="小明🎫",
+            account_name="138••••8000",
+        ),
+    ),
+    "identity-unbind": (
+        "members/identity_unbind.html",
+        member(here="account", identity=identity("微信", "小明"), last=False),
+    ),
+    "identity-unbind-last": (
+        "members/identity_unbind.html",
+        member(here="account", identity=identity("微信", ""), last=True),
+    ),
+    "identity-expired": ("members/identity_failed.html", without("expired", next="")),
+    "identity-declined": ("members/identity_failed.html", without("declined")),
+    "identity-refused": ("members/identity_failed.html", without("refused")),
+    "identity-unavailable": ("members/identity_failed.html", without("unavailable")),
+    "identity-closed": ("members/identity_failed.html", without("closed")),
+    "identity-taken": (
+        "members/identity_failed.html",
+        without("taken", here="account", user=Someone(True)),
+    ),
+    "identity-somebody-else": (
+        "members/identity_failed.html",
+        without("somebody-else", here="account", user=Someone(True)),
+    ),
+}
 
 
 def confirming(state: str, **more: Any) -> Context:
@@ -664,6 +771,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         ),
     ),
     "login": ("members/login.html", guest(here="login", phone_state="entry")),
+    "login-offers": (
+        "members/login.html",
+        guest(here="login", phone_state="entry", offers=DESKTOP_OFFERS),
+    ),
     "login-sent": (
         "members/login.html",
         guest(
@@ -702,7 +813,7 @@ PAGES: dict[str, tuple[str, Context]] = {
     ),
     "confirm-without-phone": (
         "members/confirm.html",
-        confirming("entry", masked_phone=""),
+        confirming("entry", masked_phone="", ways=[WECHAT_OFFER]),
     ),
     "order-pending": ("orders/order.html", order_page("pending")),
     "order-paid": (
@@ -793,6 +904,7 @@ PAGES: dict[str, tuple[str, Context]] = {
 
 STATES: dict[str, tuple[str, Context]] = {
     **PAGES,
+    **IDENTITIES,
     **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
     **{name: ("orders/pay.html", context) for name, context in PAY.items()},
 }
