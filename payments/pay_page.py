@@ -344,4 +344,5 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
         },
         "welcome": not token and guide.is_fresh(order.paid_at, now=request.now),
         "guide": guide.of(member) if not token else None,
+        "passkey_hint": not token and not member.passkeys.exists(),
     }

@@ -90,8 +90,8 @@ def unbind(member_id: int, identity_id: int) -> bool:
 
 
 def ways_in(member: Member) -> int:
-    """How many ways lead into the account: its phone and each of its identities."""
-    return bool(member.phone) + member.identities.count()
+    """How many ways lead into the account: its phone, its identities and its passkeys."""
+    return bool(member.phone) + member.identities.count() + member.passkeys.count()
 
 
 def find(person: Person) -> Identity | None:

@@ -143,7 +143,7 @@ def identities(request: MemberRequest) -> HttpResponse:
         "masked_phone": member.masked_phone,
         "identities": [_facts(identity) for identity in mine],
         "offers": offers.here(request),
-        "removable": bool(member.phone) + len(mine) > 1,
+        "removable": binding.ways_in(member) > 1,
     }
     return render(request, "members/identities.html", context)
 

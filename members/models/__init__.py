@@ -10,6 +10,7 @@ from members.models.codes import OneTimeCode, Purpose
 from members.models.identities import Identity, Provider
 from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
+from members.models.passkeys import Passkey
 from members.models.people import Member
 from members.models.rules import ShopRules
 
@@ -21,6 +22,7 @@ __all__ = [
     "Identity",
     "Member",
     "OneTimeCode",
+    "Passkey",
     "Pause",
     "Plan",
     "PriceChange",

@@ -598,6 +598,16 @@ def identity(provider_name: str, nickname: str, **more: Any) -> Context:
     }
 
 
+def passkey(pk: int, *, used: bool = False) -> Context:
+    return {
+        "pk": pk,
+        "name": "iPhone 11 月 24 日 14:05",
+        "created_at": after(days=-40),
+        "used_at": after(days=-2) if used else None,
+        "backed_up": used,
+    }
+
+
 def identities(**more: Any) -> Context:
     return member(
         **{
@@ -630,6 +640,37 @@ def without(reason: str, **more: Any) -> Context:
 
 
 IDENTITIES: dict[str, tuple[str, Context]] = {
+    "passkeys": (
+        "members/passkeys.html",
+        member(
+            here="account", passkeys=[passkey(1), passkey(2, used=True)], removable=True
+        ),
+    ),
+    "passkeys-none": (
+        "members/passkeys.html",
+        member(here="account", passkeys=[], removable=True),
+    ),
+    "passkeys-last-way-in": (
+        "members/passkeys.html",
+        member(here="account", passkeys=[passkey(1)], removable=False),
+    ),
+    "passkey-new": ("members/passkey_new.html", member(here="account", options="{}")),
+    "passkey-new-failed": (
+        "members/passkey_new.html",
+        member(here="account", options="{}", failed=True),
+    ),
+    "passkey-remove": (
+        "members/passkey_remove.html",
+        member(here="account", passkey=passkey(1), last=False),
+    ),
+    "passkey-remove-last": (
+        "members/passkey_remove.html",
+        member(here="account", passkey=passkey(1), last=True),
+    ),
+    "passkey-failed": (
+        "members/passkey_failed.html",
+        guest(here="login", next="/membership/"),
+    ),
     "identities": ("members/identities.html", identities()),
     "identities-none": (
         "members/identities.html",
@@ -793,6 +834,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         ),
     ),
     "confirm": ("members/confirm.html", confirming("entry")),
+    "confirm-with-passkey": (
+        "members/confirm.html",
+        confirming("entry", has_passkey=True),
+    ),
     "confirm-sent": (
         "members/confirm.html",
         confirming(

@@ -46,6 +46,8 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("home", "membership", "official", "login", "login-code", "logout", "account"),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
         *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
+        *("login-passkey", "account-passkeys", "account-passkey-new"),
+        *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
     )
     return {name: [reverse(name)] for name in plain} | {
         "healthz": ["/healthz"],
