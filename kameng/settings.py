@@ -190,6 +190,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("continue-refunds", "payments.tasks.continue_refunds_task", 30),
         ("schedule-reminders", "members.tasks.schedule_reminders_task", 60),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
+        ("erase-members", "payments.tasks.erase_members_task", 600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),
     )
 }

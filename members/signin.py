@@ -71,6 +71,16 @@ def enter(request: HttpRequest, member: Member) -> None:
     request.session.set_expiry(None)
 
 
+def end_all_sessions(member: Member) -> None:
+    """Make every session of a shopper worthless, on all devices.
+
+    A session carries a digest of the password field; a shopper has no password, so
+    another unusable one ends them all and takes nothing from her.
+    """
+    member.set_unusable_password()
+    member.save(update_fields=["password"])
+
+
 def prove(request: HttpRequest, *, now: datetime) -> None:
     """Remember that the member of this session has shown who she is, by a code or a
     passkey."""

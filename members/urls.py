@@ -1,6 +1,6 @@
 from django.urls import path
 
-from members import account, confirm, passkey_views, views
+from members import account, confirm, passkey_views, privacy_views, views
 from members.identity import views as identity
 
 urlpatterns = [
@@ -39,6 +39,15 @@ urlpatterns = [
         passkey_views.remove,
         name="account-passkey-remove",
     ),
+    path("account/privacy/", privacy_views.privacy_page, name="account-privacy"),
+    path(
+        "account/privacy/export/", privacy_views.export, name="account-privacy-export"
+    ),
+    path(
+        "account/privacy/delete/", privacy_views.delete, name="account-privacy-delete"
+    ),
+    path("account/privacy/keep/", privacy_views.keep, name="account-privacy-keep"),
+    path("account/sessions/end/", views.logout_everywhere, name="logout-everywhere"),
     path("account/orders/", account.orders, name="account-orders"),
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"

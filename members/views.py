@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import logout as end_session
+from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from kameng.http import SeeOther, ShopRequest, member_of, next_page
-from members import phone_step
+from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
+from members import phone_step, signin
 from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
@@ -68,3 +69,12 @@ def logout(request: ShopRequest) -> HttpResponse:
     response = SeeOther(where)
     response["Clear-Site-Data"] = '"cache", "storage"'
     return response
+
+
+@login_required
+@require_POST
+def logout_everywhere(request: MemberRequest) -> HttpResponse:
+    """End every session of hers, this one too."""
+    if not request.user.is_staff:
+        signin.end_all_sessions(request.user)
+    return logout(request)

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from kameng.celery import app
-from payments import polling, refunds
+from payments import polling, privacy, refunds
 
 
 @app.task(name="payments.tasks.poll_attempts_task")
@@ -19,3 +19,8 @@ def expire_orders_task() -> int:
 @app.task(name="payments.tasks.continue_refunds_task")
 def continue_refunds_task() -> int:
     return refunds.continue_refunds(now=timezone.now())
+
+
+@app.task(name="payments.tasks.erase_members_task")
+def erase_members_task() -> int:
+    return privacy.erase_due(now=timezone.now())

@@ -640,6 +640,14 @@ def without(reason: str, **more: Any) -> Context:
 
 
 IDENTITIES: dict[str, tuple[str, Context]] = {
+    "privacy": (
+        "members/privacy.html",
+        member(here="account", paid_until=after(days=6)),
+    ),
+    "privacy-pending": (
+        "members/privacy.html",
+        member(here="account", erase_at=after(days=6)),
+    ),
     "passkeys": (
         "members/passkeys.html",
         member(
