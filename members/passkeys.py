@@ -146,17 +146,30 @@ def confirm(
     request: HttpRequest, member: Member, answer: str, *, now: datetime
 ) -> None:
     """raises  Refused unless one of the member's own passkeys has answered."""
-    challenge = _spent(request, CONFIRM, answer, now=now)
+    answer_of(request, member, answer, aim=CONFIRM, now=now)
+
+
+def answer_of(
+    request: HttpRequest, member: Member, answer: str, *, aim: str, now: datetime
+) -> None:
+    """The same for another aim."""
+    challenge = _spent(request, aim, answer, now=now)
     if not member.passkeys.filter(credential_id=str(_parsed(answer).get("id"))):
         raise Refused("passkey of another")
     recognise(answer, challenge=challenge, now=now)
 
 
 def add(
-    request: HttpRequest, member: Member, answer: str, *, name: str, now: datetime
+    request: HttpRequest,
+    member: Member,
+    answer: str,
+    *,
+    name: str,
+    now: datetime,
+    aim: str = ADD,
 ) -> Passkey:
     """raises  Refused, TooMany"""
-    challenge = _spent(request, ADD, answer, now=now)
+    challenge = _spent(request, aim, answer, now=now)
     return register(member.pk, answer, challenge=challenge, name=name, now=now)
 
 
