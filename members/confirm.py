@@ -35,6 +35,12 @@ def is_fresh(request: HttpRequest, *, now: datetime) -> bool:
     return ago is not None and 0 <= ago <= FRESH_SECONDS
 
 
+def is_fresh_by_phone(request: HttpRequest, *, now: datetime) -> bool:
+    """The same by a code to the account's own phone alone."""
+    ago = signin.proved_seconds_ago(request, now=now, by_phone=True)
+    return ago is not None and 0 <= ago <= FRESH_SECONDS
+
+
 def required[View: Callable[..., HttpResponse]](*, back: str) -> Callable[[View], View]:
     """Decorate a view of a signed-in member: first confirm, then come back.
 
@@ -74,7 +80,7 @@ def confirm(request: MemberRequest) -> HttpResponse:
     complaint = phone_step.judge(request, phone, code, Purpose.CONFIRM, now=request.now)
     if complaint is not None:
         return _page(request, complaint, code)
-    signin.prove(request, now=request.now)
+    signin.prove(request, now=request.now, by_phone=True)
     return SeeOther(next_page(request, "account"))
 
 

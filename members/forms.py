@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -13,10 +12,10 @@ from members.models import Member
 class StaffAuthenticationForm(AdminAuthenticationForm):
     """The console's log-in; says when to come back after too many wrong passwords."""
 
-    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+    def confirm_login_allowed(self, user: Member) -> None:
         """A right password is half of it where a second factor is asked for."""
         super().confirm_login_allowed(user)
-        if isinstance(user, Member) and staff_key.is_required(user):
+        if self.request is not None and staff_key.is_required(user):
             now = staff.moment_of(self.request)
             staff_key.wait_for(self.request, user, now=now)
             raise ValidationError("", code="second")

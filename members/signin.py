@@ -13,6 +13,8 @@ from members.models import Member
 BACKEND = "members.staff.StaffBackend"
 PROVED = "proved_at"
 """Session key: when she last showed that it is she, for what ``members.confirm`` asks."""
+PROVED_PHONE = "proved_phone_at"
+"""Session key: when she last showed that the account's phone is in her hand."""
 GUEST_SECONDS = 86_400
 """A session that was only made to bind a code to a browser is not kept longer."""
 
@@ -53,7 +55,7 @@ def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
     """
     member = _member(phone, now=now)
     enter(request, member)
-    prove(request, now=now)
+    prove(request, now=now, by_phone=True)
     return member
 
 
@@ -67,7 +69,8 @@ def enter(request: HttpRequest, member: Member) -> None:
     if request.user.is_authenticated:
         request.session.flush()
     login(request, member, backend=BACKEND)
-    request.session.pop(PROVED, None)
+    for proof in (PROVED, PROVED_PHONE):
+        request.session.pop(proof, None)
     request.session.set_expiry(None)
 
 
@@ -81,15 +84,19 @@ def end_all_sessions(member: Member) -> None:
     member.save(update_fields=["password"])
 
 
-def prove(request: HttpRequest, *, now: datetime) -> None:
+def prove(request: HttpRequest, *, now: datetime, by_phone: bool = False) -> None:
     """Remember that the member of this session has shown who she is, by a code or a
-    passkey."""
+    passkey; ``by_phone``: by a code to the account's own phone."""
     request.session[PROVED] = now.timestamp()
+    if by_phone:
+        request.session[PROVED_PHONE] = now.timestamp()
 
 
-def proved_seconds_ago(request: HttpRequest, *, now: datetime) -> float | None:
+def proved_seconds_ago(
+    request: HttpRequest, *, now: datetime, by_phone: bool = False
+) -> float | None:
     """How long ago that was; None when it never was in this session."""
-    at = request.session.get(PROVED)
+    at = request.session.get(PROVED_PHONE if by_phone else PROVED)
     return None if at is None else now.timestamp() - at
 
 

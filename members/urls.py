@@ -1,6 +1,6 @@
 from django.urls import path
 
-from members import account, confirm, passkey_views, privacy_views, views
+from members import account, confirm, passkey_views, phone_change, privacy_views, views
 from members.identity import views as identity
 
 urlpatterns = [
@@ -39,6 +39,8 @@ urlpatterns = [
         passkey_views.remove,
         name="account-passkey-remove",
     ),
+    path("account/phone/", phone_change.phone, name="account-phone"),
+    path("account/phone/code/", phone_change.send_code, name="account-phone-code"),
     path("account/privacy/", privacy_views.privacy_page, name="account-privacy"),
     path(
         "account/privacy/export/", privacy_views.export, name="account-privacy-export"

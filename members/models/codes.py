@@ -12,6 +12,7 @@ class Purpose(models.TextChoices):
     LOGIN = "login", _("登录")
     LOOKUP = "lookup", _("查订单")
     CONFIRM = "confirm", _("确认是你本人")
+    PHONE = "phone", _("换手机号")
 
 
 class OneTimeCode(models.Model):

@@ -640,6 +640,19 @@ def without(reason: str, **more: Any) -> Context:
 
 
 IDENTITIES: dict[str, tuple[str, Context]] = {
+    "phone-change": (
+        "members/phone.html",
+        member(here="account", masked_phone="138••••8000", phone_state="entry"),
+    ),
+    "phone-change-taken": (
+        "members/phone.html",
+        member(
+            here="account",
+            masked_phone="",
+            phone_state="entry",
+            errors=error("phone", "这个号码已经有自己的账号了。想合在一起，请联系客服"),
+        ),
+    ),
     "privacy": (
         "members/privacy.html",
         member(here="account", paid_until=after(days=6)),

@@ -46,6 +46,8 @@ NAMES = {
     "account-passkey-new": "account/passkeys/new/",
     "account-passkey": "account/passkeys/<int:pk>/",
     "account-passkey-remove": "account/passkeys/<int:pk>/remove/",
+    "account-phone": "account/phone/",
+    "account-phone-code": "account/phone/code/",
     "account-privacy": "account/privacy/",
     "account-privacy-export": "account/privacy/export/",
     "account-privacy-delete": "account/privacy/delete/",

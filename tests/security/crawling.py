@@ -46,6 +46,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("home", "membership", "official", "login", "login-code", "logout", "account"),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
         *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
+        *("account-phone", "account-phone-code"),
         *("account-privacy", "account-privacy-export", "account-privacy-delete"),
         *("account-privacy-keep", "logout-everywhere"),
         *("login-passkey", "account-passkeys", "account-passkey-new"),
