@@ -11,10 +11,12 @@ from django.contrib import admin
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
+from kameng.http import SeeOther
 from kameng.lookups import now_of
-from members import staff
+from members import staff, staff_key_views
 from members.forms import StaffAuthenticationForm
 
 SECTIONS = ("orders", "payments", "goods", "members", "notifications", "admin")
@@ -55,12 +57,26 @@ class Console(admin.AdminSite):
         response = super().login(request, extra_context)
         if isinstance(response, TemplateResponse) and response.context_data:
             form = response.context_data["form"]
+            if form.is_bound and form.has_error(NON_FIELD_ERRORS, "second"):
+                return SeeOther(reverse("admin:second"))
             if form.is_bound and form.has_error(NON_FIELD_ERRORS, "locked"):
                 name, now = form.cleaned_data.get("username") or "", now_of(request)
                 until = staff.locked_until(request, name, now=now) or now
                 response.status_code = 429
                 response["Retry-After"] = str(ceil((until - now).total_seconds()))
         return response
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path("login/second/", staff_key_views.second, name="second"),
+            path(
+                "login/second/options/",
+                staff_key_views.second_options,
+                name="second-options",
+            ),
+            path("login/enrol/<str:token>/", staff_key_views.enrol, name="enrol"),
+            *super().get_urls(),
+        ]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

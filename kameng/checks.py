@@ -40,10 +40,16 @@ def outside_world(**_: Any) -> list[CheckMessage]:
 
 
 def _broken() -> list[str]:
+    from members.identity import offers
     from notifications import sms
     from payments import gateways
 
-    return [*gateways.broken(), *sms.problems(), *_sandbox_certificates()]
+    return [
+        *gateways.broken(),
+        *sms.problems(),
+        *offers.broken(),
+        *_sandbox_certificates(),
+    ]
 
 
 def _sandbox_certificates() -> list[str]:

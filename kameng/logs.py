@@ -10,7 +10,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PHONE = re.compile(r"(?<!\d)(?:\+?86)?(1[3-9]\d)\d{4}(\d{4})(?!\d)")
 _ID_NUMBER = re.compile(r"(?<!\d)(\d{6})\d{8}(\d{3}[\dXx])(?!\d)")
-_SECRET_IN_URL = re.compile(r"(/s/|\btoken=|/notifications/sms/\w+/)[\w-]+")
+_SECRET_IN_URL = re.compile(
+    r"(/s/|/enrol/|\btoken=|[?&](?:code|state)=|/notifications/sms/\w+/)[\w:-]+"
+)
 
 
 def mask(text: str) -> str:

@@ -197,6 +197,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("schedule-reminders", "members.tasks.schedule_reminders_task", 60),
         ("drop-old-imports", "goods.tasks.drop_old_imports_task", 3600),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
+        ("erase-members", "payments.tasks.erase_members_task", 600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),
     )
 }
@@ -314,6 +315,23 @@ EPAY_PID = env.text("EPAY_PID")
 EPAY_KEY = env.text("EPAY_KEY")
 EPAY_PHONE_CREDIT_TYPE = env.text("EPAY_PHONE_CREDIT_TYPE")
 
+# --- Signing in with WeChat and QQ ------------------------------------------------
+
+WECHAT_LOGIN_APP_ID = env.text("WECHAT_LOGIN_APP_ID")
+WECHAT_LOGIN_SECRET = env.text("WECHAT_LOGIN_SECRET")
+WECHAT_LOGIN_AUTHORIZE_URL = _endpoint(
+    "WECHAT_LOGIN_AUTHORIZE_URL", "https://open.weixin.qq.com/connect/qrconnect"
+)
+WECHAT_LOGIN_API_URL = _endpoint("WECHAT_LOGIN_API_URL", "https://api.weixin.qq.com")
+WECHAT_MP_APP_ID = env.text("WECHAT_MP_APP_ID")
+WECHAT_MP_SECRET = env.text("WECHAT_MP_SECRET")
+QQ_LOGIN_APP_ID = env.text("QQ_LOGIN_APP_ID")
+QQ_LOGIN_SECRET = env.text("QQ_LOGIN_SECRET")
+QQ_LOGIN_AUTHORIZE_URL = _endpoint(
+    "QQ_LOGIN_AUTHORIZE_URL", "https://graph.qq.com/oauth2.0/authorize"
+)
+QQ_LOGIN_API_URL = _endpoint("QQ_LOGIN_API_URL", "https://graph.qq.com")
+
 SMS_PROVIDER = env.choice("SMS_PROVIDER", ("sandbox", "tencent", "aliyun"), "sandbox")
 SMS_SANDBOX_URL = env.url("SMS_SANDBOX_URL", "http://127.0.0.1:8001/sms/send")
 SMS_WEBOTP_DOMAIN = env.text("SMS_WEBOTP_DOMAIN")
@@ -340,6 +358,9 @@ if PRODUCTION:
         "WECHAT_PAY_PUBLIC_KEY_ID",
         "UNIONPAY_MER_ID",
         "EPAY_PID",
+        "WECHAT_LOGIN_APP_ID",
+        "WECHAT_MP_APP_ID",
+        "QQ_LOGIN_APP_ID",
         "TENCENT_SMS_SECRET_ID",
         "TENCENT_SMS_SDK_APP_ID",
         "ALIYUN_SMS_ACCESS_KEY_ID",
@@ -366,6 +387,12 @@ def _unionpay_origins(url: str) -> list[str]:
     return [_origin(url), *(["https://*.95516.com"] if is_real else [])]
 
 
+def _qq_origins(url: str) -> list[str]:
+    """The page to agree on; the real one leads through hosts of its own."""
+    is_real = (urlsplit(url).hostname or "").endswith(".qq.com")
+    return [_origin(url), *(["https://*.qq.com"] if is_real else [])]
+
+
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF],
@@ -380,6 +407,13 @@ SECURE_CSP = {
         _origin(WECHAT_PAY_BASE_URL),
         *_unionpay_origins(UNIONPAY_GATEWAY_URL),
         *([_origin(EPAY_BASE_URL)] if EPAY_BASE_URL else []),
+        # A button that signs in posts to us and is sent on.
+        *(
+            [_origin(WECHAT_LOGIN_AUTHORIZE_URL)]
+            if WECHAT_LOGIN_APP_ID or WECHAT_MP_APP_ID
+            else []
+        ),
+        *(_qq_origins(QQ_LOGIN_AUTHORIZE_URL) if QQ_LOGIN_APP_ID else []),
     ],
     "frame-ancestors": [CSP.NONE],
     "base-uri": [CSP.NONE],

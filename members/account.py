@@ -29,7 +29,7 @@ def account(request: MemberRequest) -> HttpResponse:
     told = messages.history_for(member.pk, now=request.now, limit=NOTICES)
     context = {
         "here": "account",
-        "masked_phone": member.masked_phone,
+        "signs_in_as": member.signs_in_as,
         "membership": standing_facts(request),
         "orders": _rows(member.orders.order_by("-id")[:LATEST], request),
         "notices": [

@@ -1,6 +1,6 @@
 """The phone step of a page: from what was typed to what ``#phone`` shows.
 
-Used alike by ``/login/`` and the checkout. Each function gives the finished context of
+Used alike by ``/login/``, the checkout and ``/lookup/``. Each function gives the finished context of
 ``components/phone_step.html``; the view adds its own and answers with ``status``.
 """
 
@@ -48,10 +48,13 @@ class Step:
 
 
 def entry(member: Member | None = None) -> dict[str, Any]:
-    """Before anything was typed; a signed-in member has proved her phone already."""
+    """Before anything was typed; a signed-in member has proved her phone already, or
+    came without one, by an account elsewhere."""
     if member is None:
         return _shown("entry", "")
-    return _shown("verified", member.phone or "", masked=str(member))
+    has_phone = bool(member.phone)
+    name = str(member) if has_phone else member.signs_in_as
+    return _shown("verified", member.phone or "", masked=name, none=not has_phone)
 
 
 def send(request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime) -> Step:
@@ -60,6 +63,13 @@ def send(request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime) -
         phone = phones.parse(typed)
     except phones.BadPhone:
         return _bad_phone(typed)
+    return send_to(request, phone, purpose, now=now)
+
+
+def send_to(
+    request: HttpRequest, phone: str, purpose: Purpose, *, now: datetime
+) -> Step:
+    """The same for a phone in E.164."""
     try:
         sent = codes.send(
             phone,
@@ -81,10 +91,33 @@ def check(
     request: HttpRequest, typed: str, code: str, purpose: Purpose, *, now: datetime
 ) -> Step:
     """Judge the typed code; a right one signs its owner in (``Step.member``)."""
+    complaint = prove(request, typed, code, purpose, now=now)
+    if complaint is not None:
+        return complaint
+    phone = phones.parse(typed)
+    try:
+        member = signin.sign_in(request, phone, now=now)
+    except signin.Refused:
+        words = _("这个号码现在不能登录。换个号码，或联系客服")
+        return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
+    return Step(entry(member), member=member)
+
+
+def prove(
+    request: HttpRequest, typed: str, code: str, purpose: Purpose, *, now: datetime
+) -> Step | None:
+    """What is wrong with the typed phone and code; None: the phone is hers."""
     try:
         phone = phones.parse(typed)
     except phones.BadPhone:
         return _bad_phone(typed)
+    return judge(request, phone, code, purpose, now=now)
+
+
+def judge(
+    request: HttpRequest, phone: str, code: str, purpose: Purpose, *, now: datetime
+) -> Step | None:
+    """What is wrong with the typed code; None: it was right and is spent now."""
     session_key = signin.session_key(request)
     if not code.strip():
         known = codes.live(phone, purpose, session_key=session_key, now=now)
@@ -97,14 +130,9 @@ def check(
         client=client_of(request),
         now=now,
     )
-    if verdict.outcome is not Outcome.RIGHT:
-        return _not_right(phone, verdict, now=now)
-    try:
-        member = signin.sign_in(request, phone, now=now)
-    except signin.Refused:
-        words = _("这个号码现在不能登录。换个号码，或联系客服")
-        return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
-    return Step(entry(member), member=member)
+    if verdict.outcome is Outcome.RIGHT:
+        return None
+    return _not_right(phone, verdict, now=now)
 
 
 def _shown(state: str, value: str, **facts: Any) -> dict[str, Any]:

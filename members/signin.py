@@ -11,6 +11,10 @@ from django.http import HttpRequest
 from members.models import Member
 
 BACKEND = "members.staff.StaffBackend"
+PROVED = "proved_at"
+"""Session key: when she last showed that it is she, for what ``members.confirm`` asks."""
+PROVED_PHONE = "proved_phone_at"
+"""Session key: when she last showed that the account's phone is in her hand."""
 GUEST_SECONDS = 86_400
 """A session that was only made to bind a code to a browser is not kept longer."""
 
@@ -50,13 +54,50 @@ def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
             the console
     """
     member = _member(phone, now=now)
+    enter(request, member)
+    prove(request, now=now, by_phone=True)
+    return member
+
+
+def enter(request: HttpRequest, member: Member) -> None:
+    """Sign in whoever has just been recognised; see ``sign_in`` for the session.
+
+    raises  Refused
+    """
     if not member.is_active or member.is_staff:
         raise Refused
     if request.user.is_authenticated:
         request.session.flush()
     login(request, member, backend=BACKEND)
+    for proof in (PROVED, PROVED_PHONE):
+        request.session.pop(proof, None)
     request.session.set_expiry(None)
-    return member
+
+
+def end_all_sessions(member: Member) -> None:
+    """Make every session of a shopper worthless, on all devices.
+
+    A session carries a digest of the password field; a shopper has no password, so
+    another unusable one ends them all and takes nothing from her.
+    """
+    member.set_unusable_password()
+    member.save(update_fields=["password"])
+
+
+def prove(request: HttpRequest, *, now: datetime, by_phone: bool = False) -> None:
+    """Remember that the member of this session has shown who she is, by a code or a
+    passkey; ``by_phone``: by a code to the account's own phone."""
+    request.session[PROVED] = now.timestamp()
+    if by_phone:
+        request.session[PROVED_PHONE] = now.timestamp()
+
+
+def proved_seconds_ago(
+    request: HttpRequest, *, now: datetime, by_phone: bool = False
+) -> float | None:
+    """How long ago that was; None when it never was in this session."""
+    at = request.session.get(PROVED_PHONE if by_phone else PROVED)
+    return None if at is None else now.timestamp() - at
 
 
 def _member(phone: str, *, now: datetime) -> Member:

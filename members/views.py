@@ -5,30 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import logout as end_session
+from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import render, resolve_url
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from kameng.http import SeeOther, ShopRequest, member_of
-from members import phone_step
+from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
+from members import phone_step, signin
+from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
-
-
-def _next(request: ShopRequest, fallback: str) -> str:
-    """Where to go afterwards: a path of this very site or the fallback (security 28).
-
-    The value is used as it came; decoding it once more would let ``/%09/evil`` out.
-    """
-    wish = request.POST.get("next") or request.GET.get("next", "")
-    here = {request.get_host()}
-    if wish.startswith("/") and url_has_allowed_host_and_scheme(
-        wish, here, require_https=request.is_secure()
-    ):
-        return wish
-    return resolve_url(fallback)
 
 
 def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
@@ -38,6 +25,7 @@ def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
         "form": {"code": code},
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "here": "login",
+        "offers": offers.here(request),
     }
     fragment = "#phone" if request.htmx and not request.htmx.boosted else ""
     response = render(
@@ -52,7 +40,7 @@ def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
 @sensitive_post_parameters("phone", "code")
 def login(request: ShopRequest) -> HttpResponse:
     if member_of(request) is not None:
-        return SeeOther(_next(request, "account"))
+        return SeeOther(next_page(request, "account"))
     if request.method != "POST":
         return _page(request, Step(phone_step.entry()))
     code = request.POST.get("code", "")[:16]
@@ -61,7 +49,7 @@ def login(request: ShopRequest) -> HttpResponse:
     )
     if step.member is None:
         return _page(request, step, code)
-    return SeeOther(_next(request, "account"))
+    return SeeOther(next_page(request, "account"))
 
 
 @require_POST
@@ -76,8 +64,17 @@ def login_code(request: ShopRequest) -> HttpResponse:
 @require_POST
 def logout(request: ShopRequest) -> HttpResponse:
     """End the session here and on the server; the language cookie stays."""
-    where = _next(request, "home")
+    where = next_page(request, "home")
     end_session(request)
     response = SeeOther(where)
     response["Clear-Site-Data"] = '"cache", "storage"'
     return response
+
+
+@login_required
+@require_POST
+def logout_everywhere(request: MemberRequest) -> HttpResponse:
+    """End every session of hers, this one too."""
+    if not request.user.is_staff:
+        signin.end_all_sessions(request.user)
+    return logout(request)

@@ -102,6 +102,7 @@ def _code_sentences(words: Mapping[str, str]) -> str:
         "checkout": gettext("下单"),
         "lookup": gettext("查订单"),
         "confirm": gettext("确认是你本人"),
+        "phone": gettext("换手机号"),
     }
     if purpose := purposes.get(words.get("purpose", "")):
         # A shopper who is phished for a code can see what it would have been good for.

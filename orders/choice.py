@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from kameng.http import ShopRequest, member_of
 from members import catalogue, phone_step, way_back
 from members.context import standing_of
+from members.identity import offers
 from members.models import Plan, TierKind
 from members.phone_step import FieldError
 from members.standing import Standing, preview
@@ -152,6 +153,18 @@ def phone_context(page: Page) -> dict[str, Any]:
         "kind": page.kind,
         "errors": page.errors,
         "form": page.typed,
+        **identity_context(page, step),
+    }
+
+
+def identity_context(page: Page, step: Mapping[str, Any]) -> dict[str, Any]:
+    """Who can vouch for a guest instead of her phone; inside WeChat that comes first."""
+    if step["phone_state"] == "verified":
+        return {"offers": [], "one_tap": False}
+    found = offers.here(page.request)
+    return {
+        "offers": found,
+        "one_tap": any(offer.app == offers.SERVICE for offer in found),
     }
 
 

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from orders import views, zone
+from orders import lookup, views, zone
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -15,4 +15,7 @@ urlpatterns = [
     path("checkout/", views.checkout, name="checkout"),
     path("checkout/code/", views.send_code, name="checkout-code"),
     path("checkout/summary/", views.summary, name="checkout-summary"),
+    path("lookup/", lookup.lookup, name="lookup"),
+    path("lookup/code/", lookup.send_code, name="lookup-code"),
+    path("lookup/orders/", lookup.orders, name="lookup-orders"),
 ]

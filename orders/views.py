@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from kameng.devices import Device, device_of
 from kameng.http import SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import yuan
 from members import addresses, catalogue, phone_step, phones, rules, way_back
@@ -26,7 +27,6 @@ from orders.goods_page import GoodsPage
 from orders.models import Order
 from payments import attempts, channels
 from payments.attempts import Way
-from payments.channels import Device
 from payments.models import Attempt
 
 
@@ -89,7 +89,7 @@ def with_channels[P: (Page, GoodsPage)](page: P) -> P:
 
 
 def device(request: ShopRequest) -> Device:
-    return channels.device_of(request.headers.get("User-Agent", ""))
+    return device_of(request.headers.get("User-Agent", ""))
 
 
 def _reason(offer: channels.Offer, here: Device) -> str:

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
+from kameng.devices import Device
 from payments import epay_channels, gateways
 from payments.gateways.contract import Product
 from payments.models import EpayChannel
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
-
-
-class Device(StrEnum):
-    DESKTOP = "desktop"
-    PHONE = "phone"
-    WECHAT = "wechat"
-    ALIPAY = "alipay"
-
-
-_PHONE = re.compile(r"Mobile|Android|iPhone|iPad|iPod|HarmonyOS", re.IGNORECASE)
-
-
-def device_of(user_agent: str) -> Device:
-    """Where the page is open; decides the default channel and the product."""
-    if "MicroMessenger" in user_agent:
-        return Device.WECHAT
-    if "AlipayClient" in user_agent:
-        return Device.ALIPAY
-    return Device.PHONE if _PHONE.search(user_agent) else Device.DESKTOP
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 from django.utils.translation import get_language
 
+from kameng.devices import Device, device_of
 from kameng.http import ShopRequest
 from members import catalogue, guide, rules, way_back
 from members.context import standing_of
@@ -22,7 +23,7 @@ from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status
 from payments import channels, returning
 from payments.attempts import handover_of, is_locked_for_check
-from payments.channels import Channel, Device
+from payments.channels import Channel
 from payments.gateways.contract import HandoverKind
 from payments.models import UNDER_WAY, Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
@@ -159,7 +160,7 @@ def context(
     story = Story.of(order, now=request.now)
     attempt = story.shown
     state = story.state(returned=returned)
-    here = channels.device_of(request.headers.get("User-Agent", ""))
+    here = device_of(request.headers.get("User-Agent", ""))
     handover = handover_of(attempt) if attempt and attempt.is_live else None
     shows_qr = handover is not None and handover.kind == HandoverKind.QR
     return {
@@ -408,4 +409,5 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
         "welcome": not token and guide.is_fresh(order.paid_at, now=request.now),
         "guide": guide.of(member) if not token else None,
         "back_url": "" if token else way_back.after(request, order.no),
+        "passkey_hint": not token and not member.passkeys.exists(),
     }

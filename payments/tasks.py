@@ -8,6 +8,7 @@ from payments import (
     confirmation,
     mandates,
     polling,
+    privacy,
     refunds,
     renewal,
     shortage,
@@ -48,3 +49,8 @@ def fetch_bills_task() -> int:
 def renew_task() -> int:
     now = timezone.now()
     return mandates.poll_signatures(now=now) + renewal.run_due(now=now)
+
+
+@app.task(name="payments.tasks.erase_members_task")
+def erase_members_task() -> int:
+    return privacy.erase_due(now=timezone.now())

@@ -7,8 +7,10 @@ from members.models.catalog import (
     TierKind,
 )
 from members.models.codes import OneTimeCode, Purpose
+from members.models.identities import Identity, Provider
 from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
+from members.models.passkeys import Passkey
 from members.models.people import Member
 from members.models.rules import ShopRules
 
@@ -17,11 +19,14 @@ __all__ = [
     "Entitlement",
     "EntitlementSource",
     "HitLog",
+    "Identity",
     "Member",
     "OneTimeCode",
+    "Passkey",
     "Pause",
     "Plan",
     "PriceChange",
+    "Provider",
     "Purpose",
     "Segment",
     "ShopRules",

@@ -10,6 +10,9 @@ class Purpose(models.TextChoices):
 
     CHECKOUT = "checkout", _("下单")
     LOGIN = "login", _("登录")
+    LOOKUP = "lookup", _("查订单")
+    CONFIRM = "confirm", _("确认是你本人")
+    PHONE = "phone", _("换手机号")
 
 
 class OneTimeCode(models.Model):

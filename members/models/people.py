@@ -43,7 +43,8 @@ class Member(AbstractBaseUser, PermissionsMixin):
     """A person: a shopper known by a phone, or staff known by a name.
 
     ``paid_until`` and ``timeline_at`` are written by ``members.timeline.rebuild``
-    alone, under this row's lock.
+    alone, under this row's lock. ``erase_at`` is when a person who asked for it goes;
+    after ``erased_at`` the row stands for nobody.
     """
 
     phone = models.CharField(
@@ -64,6 +65,8 @@ class Member(AbstractBaseUser, PermissionsMixin):
     risk_flag_until = models.DateTimeField(_("风险标记到"), null=True, blank=True)
     guide_done = models.JSONField(default=list, editable=False)
     guide_dismissed_at = models.DateTimeField(null=True, editable=False)
+    erase_at = models.DateTimeField(null=True, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)
     version = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[MemberManager] = MemberManager()
@@ -90,7 +93,12 @@ class Member(AbstractBaseUser, PermissionsMixin):
                 fields=["paid_until"],
                 name="member_paid_until",
                 condition=Q(paid_until__isnull=False),
-            )
+            ),
+            models.Index(
+                fields=["erase_at"],
+                name="member_erase_at",
+                condition=Q(erase_at__isnull=False, erased_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -103,6 +111,16 @@ class Member(AbstractBaseUser, PermissionsMixin):
             return ""
         national = self.phone.removeprefix("+86")
         return f"{national[:3]}••••{national[-4:]}"
+
+    @property
+    def signs_in_as(self) -> str:
+        """How her own pages name her: by the phone, else by who vouches for her."""
+        if self.phone:
+            return self.masked_phone
+        identity = self.identities.order_by("pk").first()
+        if identity is None:
+            return str(self)
+        return f"{identity.get_provider_display()} {identity.nickname}".strip()
 
     def is_member(self, *, at: datetime) -> bool:
         return self.paid_until is not None and at < self.paid_until

@@ -52,7 +52,7 @@ class Wire:
         # a parent about to fork pays for it.
         import httpx
 
-        from payments.gateways.punctual import PunctualTransport
+        from kameng.punctual import PunctualTransport
 
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
         return httpx.Client(
@@ -85,7 +85,7 @@ class Wire:
         """
         import httpx
 
-        from payments.gateways.punctual import deadline
+        from kameng.punctual import deadline
 
         deadline.set(seconds)
         body = bytearray()

@@ -180,6 +180,14 @@
     dialog.showModal?.();
   }
 
+  // [data-passkey=what]: a file of its own does it, fetched where the browser knows
+  // passkeys; an address of numbers can have none. Nothing is shown elsewhere.
+  async function passkey(element) {
+    if (!window.PublicKeyCredential || /^[\d.]+$/.test(location.hostname)) return;
+    const ceremonies = await import(document.body.dataset.passkeys);
+    ceremonies[element.dataset.passkey](element);
+  }
+
   function attach(root) {
     each(root, "[data-countdown]", countdown);
     each(root, "[data-handover]", handOver);
@@ -189,6 +197,7 @@
     each(root, "[autocomplete='one-time-code']", codeField);
     each(root, "[data-phone]", phoneField);
     each(root, "dialog[data-modal]", modal);
+    each(root, "[data-passkey]", passkey);
     each(root, "[data-print]", (button) => {
       button.hidden = false;
       button.addEventListener("click", () => print());

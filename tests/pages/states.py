@@ -184,6 +184,18 @@ CHOICE: dict[str, Context] = {
         summary=summary(price_fen=7500, ends_at=after(days=90)),
         recommendation=None,
     ),
+    "choice-in-wechat-one-tap": choice(
+        in_wechat=True,
+        one_tap=True,
+        offers=[{"provider": "wechat", "words": "微信一键登录"}],
+    ),
+    "choice-desktop-offers": choice(
+        offers=[
+            {"provider": "wechat", "words": "微信扫码登录"},
+            {"provider": "qq", "words": "QQ 登录"},
+        ]
+    ),
+    "choice-without-phone": signed_in(phone={"masked": "微信 小明🎫", "none": True}),
     "choice-history": signed_in(
         summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
     ),
@@ -761,7 +773,7 @@ def home(page: Callable[..., Context] = guest, **more: Any) -> Context:
 def account(**more: Any) -> Context:
     context = {
         "here": "account",
-        "masked_phone": "138••••8000",
+        "signs_in_as": "138••••8000",
         "membership": holding(),
         "orders": rows()[:3],
         "notices": [
@@ -785,6 +797,176 @@ def notice(ends_at: datetime, **more: Any) -> Context:
 
 def badge(**more: Any) -> Context:
     return {"active": True, "tier_name": "临时会员", "ends_at": after(hours=5), **more}
+
+
+def sign_in_by(provider: str, words: str) -> Context:
+    return {"provider": provider, "words": words}
+
+
+WECHAT_OFFER = sign_in_by("wechat", "微信一键登录")
+DESKTOP_OFFERS = [sign_in_by("wechat", "微信扫码登录"), sign_in_by("qq", "QQ 登录")]
+
+
+def identity(provider_name: str, nickname: str, **more: Any) -> Context:
+    return {
+        "pk": 7,
+        "provider_name": provider_name,
+        "nickname": nickname,
+        "created_at": after(days=-40),
+        "used_at": after(hours=-3),
+        **more,
+    }
+
+
+def passkey(pk: int, *, used: bool = False) -> Context:
+    return {
+        "pk": pk,
+        "name": "iPhone 11 月 24 日 14:05",
+        "created_at": after(days=-40),
+        "used_at": after(days=-2) if used else None,
+        "backed_up": used,
+    }
+
+
+def identities(**more: Any) -> Context:
+    return member(
+        **{
+            "here": "account",
+            "masked_phone": "138••••8000",
+            "identities": [
+                identity("微信", "小明🎫"),
+                identity(
+                    "QQ", "很长很长很长很长很长很长很长很长很长很长的名字", used_at=None
+                ),
+            ],
+            "offers": DESKTOP_OFFERS,
+            "removable": True,
+            **more,
+        }
+    )
+
+
+def without(reason: str, **more: Any) -> Context:
+    """Back from a provider with nothing."""
+    return guest(
+        **{
+            "provider_name": "微信",
+            "reason": reason,
+            "here": "login",
+            "next": "/membership/temporary/",
+            **more,
+        }
+    )
+
+
+IDENTITIES: dict[str, tuple[str, Context]] = {
+    "phone-change": (
+        "members/phone.html",
+        member(here="account", masked_phone="138••••8000", phone_state="entry"),
+    ),
+    "phone-change-taken": (
+        "members/phone.html",
+        member(
+            here="account",
+            masked_phone="",
+            phone_state="entry",
+            errors=error("phone", "这个号码已经有自己的账号了。想合在一起，请联系客服"),
+        ),
+    ),
+    "privacy": (
+        "members/privacy.html",
+        member(here="account", paid_until=after(days=6)),
+    ),
+    "privacy-pending": (
+        "members/privacy.html",
+        member(here="account", erase_at=after(days=6)),
+    ),
+    "passkeys": (
+        "members/passkeys.html",
+        member(
+            here="account", passkeys=[passkey(1), passkey(2, used=True)], removable=True
+        ),
+    ),
+    "passkeys-none": (
+        "members/passkeys.html",
+        member(here="account", passkeys=[], removable=True),
+    ),
+    "passkeys-last-way-in": (
+        "members/passkeys.html",
+        member(here="account", passkeys=[passkey(1)], removable=False),
+    ),
+    "passkey-new": ("members/passkey_new.html", member(here="account", options="{}")),
+    "passkey-new-failed": (
+        "members/passkey_new.html",
+        member(here="account", options="{}", failed=True),
+    ),
+    "passkey-remove": (
+        "members/passkey_remove.html",
+        member(here="account", passkey=passkey(1), last=False),
+    ),
+    "passkey-remove-last": (
+        "members/passkey_remove.html",
+        member(here="account", passkey=passkey(1), last=True),
+    ),
+    "passkey-failed": (
+        "members/passkey_failed.html",
+        guest(here="login", next="/membership/"),
+    ),
+    "identities": ("members/identities.html", identities()),
+    "identities-none": (
+        "members/identities.html",
+        identities(identities=[], removable=False),
+    ),
+    "identities-last-way-in": (
+        "members/identities.html",
+        identities(
+            masked_phone="", identities=[identity("微信", "小明")], removable=False
+        ),
+    ),
+    "identity-bind": (
+        "members/identity_bind.html",
+        member(
+            here="account",
+            provider_name="微信",
+            nickname="小明🎫",
+            account_name="138••••8000",
+        ),
+    ),
+    "identity-unbind": (
+        "members/identity_unbind.html",
+        member(here="account", identity=identity("微信", "小明"), last=False),
+    ),
+    "identity-unbind-last": (
+        "members/identity_unbind.html",
+        member(here="account", identity=identity("微信", ""), last=True),
+    ),
+    "identity-expired": ("members/identity_failed.html", without("expired", next="")),
+    "identity-declined": ("members/identity_failed.html", without("declined")),
+    "identity-refused": ("members/identity_failed.html", without("refused")),
+    "identity-unavailable": ("members/identity_failed.html", without("unavailable")),
+    "identity-closed": ("members/identity_failed.html", without("closed")),
+    "identity-taken": (
+        "members/identity_failed.html",
+        without("taken", here="account", user=Someone(True)),
+    ),
+    "identity-somebody-else": (
+        "members/identity_failed.html",
+        without("somebody-else", here="account", user=Someone(True)),
+    ),
+}
+
+
+def confirming(state: str, **more: Any) -> Context:
+    return member(
+        **{
+            "here": "account",
+            "masked_phone": "138••••8000",
+            "phone_state": state,
+            "phone": {},
+            "next": "/account/",
+            **more,
+        }
+    )
 
 
 PAGES: dict[str, tuple[str, Context]] = {
@@ -871,6 +1053,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         ),
     ),
     "login": ("members/login.html", guest(here="login", phone_state="entry")),
+    "login-offers": (
+        "members/login.html",
+        guest(here="login", phone_state="entry", offers=DESKTOP_OFFERS),
+    ),
     "login-sent": (
         "members/login.html",
         guest(
@@ -887,6 +1073,33 @@ PAGES: dict[str, tuple[str, Context]] = {
             phone={"value": "13800138000", "tries_left": 4},
             errors=error("code", "验证码不对，还能试 4 次"),
         ),
+    ),
+    "confirm": ("members/confirm.html", confirming("entry")),
+    "confirm-with-passkey": (
+        "members/confirm.html",
+        confirming("entry", has_passkey=True),
+    ),
+    "confirm-sent": (
+        "members/confirm.html",
+        confirming(
+            "sent", phone={"value": "13800138000", "resend_at": after(seconds=50)}
+        ),
+    ),
+    "confirm-wrong": (
+        "members/confirm.html",
+        confirming(
+            "wrong",
+            phone={"value": "13800138000", "tries_left": 4},
+            errors=error("code", "验证码不对，还能试 4 次"),
+        ),
+    ),
+    "confirm-locked": (
+        "members/confirm.html",
+        confirming("locked", phone={"retry_at": after(minutes=40)}),
+    ),
+    "confirm-without-phone": (
+        "members/confirm.html",
+        confirming("entry", masked_phone="", ways=[WECHAT_OFFER]),
     ),
     "order-pending": ("orders/order.html", order_page("pending")),
     "order-paid": (
@@ -961,6 +1174,31 @@ PAGES: dict[str, tuple[str, Context]] = {
         "orders/list.html",
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
     ),
+    "lookup": ("orders/lookup.html", guest(here="lookup", phone_state="entry")),
+    "lookup-sent": (
+        "orders/lookup.html",
+        guest(
+            here="lookup",
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=50)},
+        ),
+    ),
+    "lookup-locked": (
+        "orders/lookup.html",
+        guest(
+            here="lookup",
+            phone_state="locked",
+            phone={"value": "13800138000", "retry_at": after(minutes=40)},
+        ),
+    ),
+    "lookup-found": (
+        "orders/found.html",
+        member(here="lookup", orders=rows(), more=True, masked_phone="138••••8000"),
+    ),
+    "lookup-none": (
+        "orders/found.html",
+        guest(here="lookup", orders=[], more=False, masked_phone=""),
+    ),
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
     "account-empty": (
@@ -1021,6 +1259,7 @@ PAGES: dict[str, tuple[str, Context]] = {
 STATES: dict[str, tuple[str, Context]] = {
     **PAGES,
     **ZONE,
+    **IDENTITIES,
     **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
     **{
         name: ("orders/pay.html", context)

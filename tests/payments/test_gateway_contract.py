@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from kameng.devices import Device
 from members import rules
 from members.models import Member
 from orders.models import Order
 from payments import channels, gateways, polling
 from payments.attempts import Way, handover_of
-from payments.channels import Device
 from payments.gateways.contract import (
     Gateway,
     HandoverKind,

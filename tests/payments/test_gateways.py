@@ -22,8 +22,8 @@ from django.test import Client, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kameng.devices import Device
 from payments import channels, gateways
-from payments.channels import Device
 from payments.gateways import beijing, keys, yuan
 from tests.payments.epay.far_epay import FarEpay
 from tests.payments.far_side import (

@@ -54,7 +54,12 @@ def addresses(world: World) -> dict[str, list[str]]:
             "account",
         ),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
-        *("checkout-code", "set_language"),
+        *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
+        *("account-phone", "account-phone-code"),
+        *("account-privacy", "account-privacy-export", "account-privacy-delete"),
+        *("account-privacy-keep", "logout-everywhere"),
+        *("login-passkey", "account-passkeys", "account-passkey-new"),
+        *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
     )
     return {name: [reverse(name)] for name in plain} | {
         "healthz": ["/healthz"],
@@ -85,6 +90,8 @@ def addresses(world: World) -> dict[str, list[str]]:
         "return": [
             f"{reverse('return', args=['alipay'])}?token={world.paid_token}",
         ],
+        "account-passkey": [reverse("account-passkey", args=[1])],
+        "account-passkey-remove": [reverse("account-passkey-remove", args=[1])],
         "sms-report": [reverse("sms-report", args=["aliyun", "a" * 40])],
     }
 

@@ -11,11 +11,11 @@ from django.db import IntegrityError, transaction
 from django.test import Client, override_settings
 from django.utils.translation import override
 
+from kameng.devices import Device
 from members import staff_roles
 from members.models import Member
 from orders.models import Order
 from payments import channels
-from payments.channels import Device
 from payments.models import Attempt, EpayChannel
 from tests.console.form_of import form_of
 from tests.payments.epay.test_confirmation import deliver

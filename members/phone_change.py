@@ -1,0 +1,113 @@
+"""Another phone for an account: both numbers are proved by a code (I13)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from kameng.http import MemberRequest, SeeOther
+from members import confirm, phone_step, phones
+from members.models import Member, Purpose
+from members.phone_step import FieldError, Step
+from members.timeline import lock_member
+
+
+class Taken(Exception):
+    """The number opens another account."""
+
+
+def change(member_id: int, phone: str) -> Member:
+    """Give the member a number that she has proved, and end all her sessions.
+
+    The old number is free afterwards: who gets it next starts with an empty account
+    (security 21).
+
+    raises  Taken
+    """
+    try:
+        with transaction.atomic(durable=True):
+            member = lock_member(member_id)
+            if Member.objects.filter(phone=phone).exclude(pk=member.pk).exists():
+                raise Taken
+            member.phone = phone
+            member.password = make_password(None)
+            member.save(update_fields=["phone", "password"])
+    except IntegrityError as error:  # somebody signed up with it in this moment
+        raise Taken from error
+    return member
+
+
+def _first_the_old_one(request: MemberRequest, *, now: datetime) -> HttpResponse | None:
+    """To the confirmation by code; a passkey says nothing about the number."""
+    if request.user.phone is None or confirm.is_fresh_by_phone(request, now=now):
+        return None
+    messages.info(request, _("换手机号要先用旧号码的验证码确认"))
+    wish = urlencode({"next": reverse("account-phone")})
+    return SeeOther(f"{reverse('account-confirm')}?{wish}")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@confirm.required(back="account-phone")
+@sensitive_post_parameters("phone", "code")
+def phone(request: MemberRequest) -> HttpResponse:
+    """The page for the new number, and its judge."""
+    if (first := _first_the_old_one(request, now=request.now)) is not None:
+        return first
+    if request.method != "POST":
+        return _page(request, Step(phone_step.entry()))
+    typed, code = request.POST.get("phone", ""), request.POST.get("code", "")[:16]
+    complaint = phone_step.prove(request, typed, code, Purpose.PHONE, now=request.now)
+    if complaint is not None:
+        return _page(request, complaint, code)
+    try:
+        changed = change(request.user.pk, phones.parse(typed))
+    except Taken:
+        words = _("这个号码已经有自己的账号了。想合在一起，请联系客服")
+        error = FieldError("phone", words)
+        return _page(request, Step(phone_step.entry(), 409, (error,)))
+    update_session_auth_hash(request, changed)
+    messages.success(request, _("手机号换好了，其他设备要重新登录"))
+    return SeeOther(reverse("account-identities"))
+
+
+@login_required
+@require_POST
+@confirm.required(back="account-phone")
+@sensitive_post_parameters("phone")
+def send_code(request: MemberRequest) -> HttpResponse:
+    if (first := _first_the_old_one(request, now=request.now)) is not None:
+        return first
+    typed = request.POST.get("phone", "")
+    step = phone_step.send(request, typed, Purpose.PHONE, now=request.now)
+    return _page(request, step)
+
+
+def _page(request: MemberRequest, step: Step, code: str = "") -> HttpResponse:
+    context: dict[str, Any] = {
+        **step.context,
+        "errors": step.errors,
+        "form": {"code": code},
+        "masked_phone": request.user.masked_phone,
+        "here": "account",
+    }
+    fragment = "#phone" if request.htmx and not request.htmx.boosted else ""
+    response = render(
+        request, f"members/phone.html{fragment}", context, status=step.status
+    )
+    if step.retry_after is not None:
+        response["Retry-After"] = str(step.retry_after)
+    return response
