@@ -52,6 +52,8 @@ def urls() -> list[URLPattern]:
         re_path(r"^_control/clock/?$", clock),
         re_path(r"^_control/wechat/?$", wechat),
         re_path(r"^_control/epay/?$", epay),
+        re_path(r"^_control/people/?$", people),
+        re_path(r"^_control/consents/?$", consents),
         re_path(r"^_control/reset/?$", reset),
         re_path(r"^_control/health/?$", health),
     ]
@@ -366,6 +368,35 @@ def epay(request: HttpRequest, body: Json) -> object:
                 raise Mistaken("notifies_by is GET or POST")
             world().epay_notifies_by = str(body["notifies_by"])
         return {"notifies_by": world().epay_notifies_by}
+
+
+@spoken("GET", "POST")
+def people(request: HttpRequest, body: Json) -> object:
+    """Who can agree on the consent pages: POST ``key`` and ``nickname`` adds or renames
+    one, ``unionids`` false takes that right from the shop."""
+    with world().lock:
+        book = world().people
+        if "key" in body:
+            book.name(str(body["key"]), str(body.get("nickname", "")))
+        if "unionids" in body:
+            book.unionids = bool(body["unionids"])
+        return {"people": book.listed(), "unionids": book.unionids}
+
+
+@spoken("POST")
+def consents(request: HttpRequest, body: Json) -> object:
+    """Agree without a browser: ``provider``, ``appid``, ``person``, ``scope``,
+    ``redirect_uri``; answers the ``code``."""
+    with world().lock:
+        code = world().people.agree(
+            provider=str(body.get("provider", "")),
+            appid=str(body.get("appid", "")),
+            person=str(body.get("person", "")),
+            scope=str(body.get("scope", "")),
+            redirect_uri=str(body.get("redirect_uri", "")),
+            now=world().now(),
+        )
+    return {"code": code}
 
 
 @spoken("POST")

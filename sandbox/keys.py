@@ -23,6 +23,9 @@ ALIPAY_APP_ID = "SANDBOX2021000000000001"
 ALIPAY_SELLER_ID = "SANDBOX2088000000000001"
 ALIPAY_CYCLE_SCENE = "INDUSTRY|DIGITAL_MEDIA"
 WECHAT_APP_ID = "SANDBOXwx00000000000001"
+WECHAT_LOGIN_APP_ID = "SANDBOXwx00000000000002"
+WECHAT_MP_APP_ID = "SANDBOXwx00000000000003"
+QQ_LOGIN_APP_ID = "SANDBOX101000001"
 WECHAT_MCH_ID = "SANDBOX1900000001"
 WECHAT_PUBLIC_KEY_ID = "PUB_KEY_ID_SANDBOX0000000000000001"
 EPAY_PID = "SANDBOX1101"
@@ -45,6 +48,9 @@ class Keys:
     wechat_platform_serial: str
     wechat_api_v3_key: str
     epay_key: str
+    wechat_login_secret: str
+    wechat_mp_secret: str
+    qq_login_secret: str
     tencent_secret_id: str
     tencent_secret_key: str
     aliyun_access_key_id: str
@@ -112,6 +118,16 @@ def environment(directory: Path, base_url: str) -> dict[str, str]:
         "WECHAT_PAY_PUBLIC_KEY_ID": WECHAT_PUBLIC_KEY_ID,
         "WECHAT_PAY_PUBLIC_KEY": _public_line(keys.wechat_gateway),
         "WECHAT_PAY_PLATFORM_CERTS": keys.wechat_platform_certificate,
+        "WECHAT_LOGIN_APP_ID": WECHAT_LOGIN_APP_ID,
+        "WECHAT_LOGIN_SECRET": keys.wechat_login_secret,
+        "WECHAT_LOGIN_AUTHORIZE_URL": f"{base_url}/connect/qrconnect",
+        "WECHAT_LOGIN_API_URL": base_url,
+        "WECHAT_MP_APP_ID": WECHAT_MP_APP_ID,
+        "WECHAT_MP_SECRET": keys.wechat_mp_secret,
+        "QQ_LOGIN_APP_ID": QQ_LOGIN_APP_ID,
+        "QQ_LOGIN_SECRET": keys.qq_login_secret,
+        "QQ_LOGIN_AUTHORIZE_URL": f"{base_url}/oauth2.0/authorize",
+        "QQ_LOGIN_API_URL": base_url,
         "EPAY_BASE_URL": base_url,
         "EPAY_PID": EPAY_PID,
         "EPAY_KEY": keys.epay_key,
@@ -156,6 +172,9 @@ def _make() -> Keys:
         wechat_platform_serial=f"{certificate.serial_number:040X}",
         wechat_api_v3_key=secrets.token_hex(16),
         epay_key=secrets.token_hex(16),
+        wechat_login_secret=secrets.token_hex(16),
+        wechat_mp_secret=secrets.token_hex(16),
+        qq_login_secret=secrets.token_hex(16),
         tencent_secret_id="SANDBOX" + secrets.token_hex(12),
         tencent_secret_key=secrets.token_hex(16),
         aliyun_access_key_id="SANDBOX" + secrets.token_hex(8),

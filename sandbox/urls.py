@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sandbox import agreement_pages, cashier, control, pages, sms
+from sandbox import (
+    agreement_pages,
+    cashier,
+    consent,
+    control,
+    pages,
+    qq_login,
+    sms,
+    wechat_login,
+)
 from sandbox.gateways import GATEWAYS
 
 urlpatterns = [
     *sms.urls(),
     *control.urls(),
     *agreement_pages.urls(),
+    *consent.urls(),
+    *wechat_login.urls(),
+    *qq_login.urls(),
     path("static/<path:path>", pages.static, name="static"),
     path("<str:gateway>/cashier/<str:token>/", cashier.show, name="cashier"),
     path("<str:gateway>/cashier/<str:token>/pay/", cashier.pay, name="pay"),

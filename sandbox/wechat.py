@@ -18,7 +18,7 @@ from django.urls import URLPattern, path, re_path
 
 from sandbox import bills, rsa, wechat_notices, wechat_seal
 from sandbox.faults import Seal, answered
-from sandbox.keys import WECHAT_APP_ID, WECHAT_MCH_ID
+from sandbox.keys import WECHAT_APP_ID, WECHAT_MCH_ID, WECHAT_MP_APP_ID
 from sandbox.notices import Letter
 from sandbox.times import BEIJING, beijing_text, from_rfc3339_text, rfc3339_text
 from sandbox.trades import Payment, Refund, RefundStatus, Trade, TradeState
@@ -323,6 +323,7 @@ def _start(ask: Ask, product: str) -> Trade:
                 "request": wanted,
                 "attach": str(ask.body.get("attach", "")),
                 "openid": str(ask.body.get("payer", {}).get("openid", "")),
+                "appid": str(ask.body["appid"]),
             },
         )
     if trade.product != product or trade.details["request"] != wanted:
@@ -358,8 +359,12 @@ def _check_order(body: Json, product: str) -> None:
         "payer.openid": product == "jsapi" and not payer.get("openid"),
     }
     _check_merchant(body)
-    if body.get("appid") != WECHAT_APP_ID:
+    if body.get("appid") not in (WECHAT_APP_ID, WECHAT_MP_APP_ID):
         raise ApiError(400, "APPID_MCHID_NOT_MATCH", "appid 与 mchid 不匹配")
+    if body["appid"] == WECHAT_MP_APP_ID and product == "jsapi":
+        openid = str(payer.get("openid", ""))
+        if not world().people.is_known("wechat", WECHAT_MP_APP_ID, openid):
+            raise ApiError(400, "PARAM_ERROR", "openid 与 appid 不匹配")
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise ApiError(400, "PARAM_ERROR", f"{name} 不对")
@@ -390,7 +395,7 @@ def _order(trade: Trade, payment: Payment | None, ask: Ask) -> Json:
     is_closed = trade.closed_at is not None
     return {
         "mchid": WECHAT_MCH_ID,
-        "appid": WECHAT_APP_ID,
+        "appid": trade.details.get("appid", WECHAT_APP_ID),
         "out_trade_no": trade.number,
         "trade_state": "CLOSED" if is_closed else "NOTPAY",
         "trade_state_desc": "订单已关闭" if is_closed else "订单未支付",
@@ -511,7 +516,7 @@ def open_jsapi(request: HttpRequest) -> HttpResponse:
     with world().lock:
         trade = world().trades.by_link(NAME, token)
     is_genuine = (
-        values.get("appId") == WECHAT_APP_ID
+        values.get("appId") == (trade and trade.details.get("appid"))
         and values.get("signType") == "RSA"
         and rsa.matches(
             content, values.get("paySign", ""), world().keys.wechat_merchant

@@ -39,7 +39,7 @@ def transaction(trade: Trade, payment: Payment) -> Json:
     """A paid order as query and notice show it."""
     return {
         "mchid": WECHAT_MCH_ID,
-        "appid": WECHAT_APP_ID,
+        "appid": trade.details.get("appid", WECHAT_APP_ID),
         "out_trade_no": trade.number,
         "transaction_id": payment.txn_id,
         "trade_type": TRADE_TYPES[trade.product],

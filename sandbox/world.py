@@ -13,6 +13,7 @@ from sandbox import keys, unionpay_keys
 from sandbox.agreements import Agreements
 from sandbox.faults import Faults
 from sandbox.notices import Postman
+from sandbox.people import People
 from sandbox.settings import SANDBOX_DIR
 from sandbox.trades import KEPT, Ledger
 
@@ -63,6 +64,7 @@ class World:
         self.calls: deque[Call] = deque(maxlen=KEPT)
         self.refund_plans: dict[str, RefundPlan] = {}
         self.clock_offset = timedelta()
+        self.people = People()
         self.wechat_signs_with = "public_key"
         self.epay_notifies_by = "GET"
 
@@ -91,6 +93,7 @@ class World:
             self.calls.clear()
             self.refund_plans.clear()
             self.clock_offset = timedelta()
+            self.people = People()
             self.wechat_signs_with = "public_key"
             self.epay_notifies_by = "GET"
 
