@@ -9,7 +9,7 @@ the old one first (R11).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from payments.gateways.contract import (
     BY_ADDRESS,
     Gateway,
     Handover,
+    Product,
     Refused,
     StartRequest,
     Unclear,
@@ -149,22 +150,26 @@ def _close_other_product(order_id: int, way: Way, *, now: datetime) -> None:
         close_attempt(other, now=now)
 
 
-def start(attempt: Attempt, *, now: datetime) -> Attempt:
+def start(attempt: Attempt, *, now: datetime, openid: str = "") -> Attempt:
     """Open the attempt at the gateway, or repeat the identical request.
 
     A still usable hand-over is kept. A definite refusal makes the attempt ``failed``;
     anything unclear makes it ``unknown``, to be polled and re-sent under the same
     number (R12). The refusal of a repeat proves nothing about the first request, which
-    may even be paid: then closing it at the gateway brings out the truth.
+    may even be paid: then closing it at the gateway brings out the truth. Inside WeChat
+    the attempt waits, as it was made, until the page has brought her ``openid``.
     """
     if attempt.state == AttemptState.OPEN and _usable(attempt, now=now):
+        return attempt
+    if attempt.product == Product.JSAPI and not openid:
         return attempt
     gateway = gateways.get(attempt.gateway)
     if gateway is None:
         raise ChannelOff(attempt.channel)
     is_first = attempt.state == AttemptState.CREATED and attempt.created_at == now
+    request = replace(_request(attempt, gateway), openid=openid)
     try:
-        handover = gateway.start(_request(attempt, gateway), now=now)
+        handover = gateway.start(request, now=now)
     except Refused as refusal:
         if is_first:
             moved(attempt, AttemptState.FAILED, now=now, error=refusal)

@@ -9,6 +9,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from kameng.devices import Device
+from members.identity import wechat
 from payments import epay_channels, gateways
 from payments.gateways.contract import Product
 from payments.models import EpayChannel
@@ -45,8 +46,9 @@ CHANNELS = {
             {
                 Device.DESKTOP: (Product.NATIVE,),
                 Device.PHONE: (Product.H5, Product.NATIVE),
-                # WeChat refuses H5 inside itself; the QR is scanned by another phone.
-                Device.WECHAT: (Product.NATIVE,),
+                # WeChat refuses H5 inside itself. Without a service account there is
+                # no JSAPI either: the QR is scanned by another phone.
+                Device.WECHAT: (Product.JSAPI, Product.NATIVE),
                 Device.ALIPAY: (),
             },
         ),
@@ -87,6 +89,13 @@ def known() -> dict[str, Channel]:
     """The built-in channels, then those that the epay operator carries for us."""
     epay = [_of_epay(row, kind) for row, kind in epay_channels.offered()]
     return CHANNELS | {channel.code: channel for channel in epay}
+
+
+def _products(channel: Channel, device: Device) -> tuple[str, ...]:
+    products = channel.products[device]
+    if wechat.service_account() is None:
+        products = tuple(each for each in products if each != Product.JSAPI)
+    return products
 
 
 def _of_epay(row: EpayChannel, kind: str) -> Channel:
@@ -140,7 +149,7 @@ def offers(device: Device, amount_fen: int = 0) -> list[Offer]:
     for channel in known().values():
         if gateways.get(channel.gateway) is not None:
             over = channel.cap_fen is not None and amount_fen > channel.cap_fen
-            usable = bool(channel.products[device]) and not over
+            usable = bool(_products(channel, device)) and not over
             found.append(Offer(channel, usable, over))
     return found
 
@@ -160,7 +169,7 @@ def product_for(code: str, device: Device, wanted: str = "") -> str | None:
     channel = known().get(code)
     if channel is None or gateways.get(channel.gateway) is None:
         return None
-    usable = channel.products[device]
+    usable = _products(channel, device)
     return next((p for p in usable if p == wanted), usable[0] if usable else None)
 
 

@@ -6,6 +6,7 @@ before the gateway was asked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,10 +22,10 @@ from members.context import standing_of
 from members.models import Segment
 from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status
-from payments import channels, returning
+from payments import channels, openid, returning
 from payments.attempts import handover_of, is_locked_for_check
 from payments.channels import Channel
-from payments.gateways.contract import HandoverKind
+from payments.gateways.contract import HandoverKind, Product
 from payments.models import UNDER_WAY, Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
 
@@ -137,6 +138,8 @@ class Story:
                 return "closing"
             failed = self.shown is not None and self.shown.state == AttemptState.FAILED
             return "refused" if failed else "cancelled"
+        if self.awaits_openid:
+            return "ready"
         handover = handover_of(live)
         if live.state == AttemptState.UNKNOWN or handover is None:
             return "unknown"
@@ -145,6 +148,17 @@ class Story:
         if handover.valid_until is not None and self.now >= handover.valid_until:
             return "link_expired"
         return "slow" if self.now - live.created_at > SLOW else "ready"
+
+    @property
+    def awaits_openid(self) -> bool:
+        """Inside WeChat: the wallet opens only for an openid, which the page fetches."""
+        live = self.live
+        return (
+            live is not None
+            and live.product == Product.JSAPI
+            and handover_of(live) is None
+            and not is_locked_for_check(live, now=self.now)
+        )
 
     @property
     def is_closing(self) -> bool:
@@ -162,6 +176,7 @@ def context(
     state = story.state(returned=returned)
     here = device_of(request.headers.get("User-Agent", ""))
     handover = handover_of(attempt) if attempt and attempt.is_live else None
+    in_wechat = here == Device.WECHAT
     shows_qr = handover is not None and handover.kind == HandoverKind.QR
     return {
         "order": order_facts(order, now=request.now),
@@ -171,11 +186,16 @@ def context(
             "kind": handover.kind,
             "url": handover.url,
             "fields": handover.params,
+            "bridge": json.dumps(dict(handover.params)),
         }
         if handover
         else None,
         "qr_data_uri": qr(handover.url) if handover and shows_qr else None,
         "desktop": here == Device.DESKTOP,
+        "in_wechat": in_wechat,
+        "openid_url": openid.authorize_url(request, order, now=request.now)
+        if in_wechat and not token and story.awaits_openid
+        else None,
         "retry_channels": [] if token else retry_channels(story, here),
         "retry_at": _retry_at(attempt, now=request.now) if attempt else None,
         "refused_reason": attempt.last_error if attempt and state == "refused" else "",

@@ -28,6 +28,7 @@ urlpatterns = [
     path("delivery/<order:no>/keys/", delivery_page.reveal, name="delivery-reveal"),
     path("orders/<order:no>/return/", return_pages.return_order, name="order-return"),
     path("account/returns/", return_pages.account_returns, name="account-returns"),
+    path("orders/<order:no>/openid/", views.openid, name="order-openid"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
     path("payments/<slug:gateway>/return/", views.come_back, name="return"),
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
+from django.contrib import messages
 from django.http import (
     Http404,
     HttpResponse,
@@ -12,11 +14,14 @@ from django.http import (
 )
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of
 from members import catalogue, links
+from members.identity.contract import NotRecognised
 from members.models import Member
 from members.standing import standing
 from orders import numbers
@@ -24,10 +29,13 @@ from orders.closing import Closing
 from orders.models import Order
 from orders.views import way_for
 from payments import attempts, channels, gateways, notices, pay_page, polling
+from payments import openid as payer
 from payments.finding import order_by_token, orders, own_order
-from payments.gateways.contract import NoticeRequest
-from payments.models import Attempt
+from payments.gateways.contract import NoticeRequest, Product
+from payments.models import LIVE_STATES, Attempt
 from payments.renewal_page import renewal_page
+
+log = logging.getLogger(__name__)
 
 FRAGMENT_STATES = {"ready", "slow", "returned"}
 
@@ -137,6 +145,33 @@ def pay_again(request: ShopRequest, no: str) -> HttpResponse:
 def _refused(request: ShopRequest, order: Order) -> HttpResponse:
     context = pay_page.context(request, order)
     return render(request, "orders/pay.html", context, status=409)
+
+
+@require_GET
+@sensitive_variables("code")
+def openid(request: ShopRequest, no: str) -> HttpResponse:
+    """Back from WeChat with who pays: open the attempt that has waited for it.
+
+    Without an answer the page offers the way once more; the order is not touched.
+    """
+    order = own_order(request, no)
+    state, code = request.GET.get("state", "")[:80], request.GET.get("code", "")[:512]
+    if not payer.is_ours(request, order, state, now=request.now):
+        return render(request, "400.html", status=400)
+    try:
+        hers = payer.exchange(code) if code else ""
+    except NotRecognised as doubt:
+        log.warning("no openid to pay with: %s", doubt)
+        hers = ""
+    waiting = order.attempts.filter(
+        product=Product.JSAPI, state__in=LIVE_STATES
+    ).select_related("order")
+    attempt = waiting.first()
+    if not hers:
+        messages.error(request, _("微信没有回应，请再点一次"))
+    elif attempt is not None and order.is_open(at=request.now):
+        attempts.start(attempt, now=request.now, openid=hers)
+    return SeeOther(reverse("order-pay", args=[order.no]))
 
 
 @require_GET

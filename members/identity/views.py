@@ -138,11 +138,13 @@ def identities(request: MemberRequest) -> HttpResponse:
     """Every way into the account, and what can be added here."""
     member = request.user
     mine = list(member.identities.order_by("pk"))
+    known = {identity.provider for identity in mine if identity.unionid}
     context = {
         "here": "account",
         "masked_phone": member.masked_phone,
         "identities": [_facts(identity) for identity in mine],
-        "offers": offers.here(request),
+        # Whose unionid is known is known in all applications of the provider.
+        "offers": [o for o in offers.here(request) if o.provider not in known],
         "removable": binding.ways_in(member) > 1,
     }
     return render(request, "members/identities.html", context)

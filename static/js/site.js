@@ -48,6 +48,7 @@
       try {
         each(document, "[data-again]", (other) => {
           sessionStorage.removeItem(`handover:${other.dataset.again}`);
+          sessionStorage.removeItem(`bridge:${other.dataset.again}`);
         });
       } catch {
         // no storage, nothing to forget
@@ -71,6 +72,29 @@
     const go = () => setTimeout(open);
     if (document.readyState === "complete") go();
     else window.addEventListener("load", go, { once: true });
+  }
+
+  // button[data-bridge=JSON]: WeChat's own call for its wallet, which only exists in script
+  // and inside WeChat. By itself once for each attempt; the server is asked what came of it.
+  function bridge(button) {
+    const call = () => {
+      const asked = JSON.parse(button.dataset.bridge);
+      window.WeixinJSBridge.invoke("getBrandWCPayRequest", asked, wake);
+    };
+    const pay = () => {
+      if (window.WeixinJSBridge) call();
+      else document.addEventListener("WeixinJSBridgeReady", call, { once: true });
+    };
+    button.hidden = false;
+    button.addEventListener("click", pay);
+    const key = `bridge:${button.dataset.attempt}`;
+    try {
+      if (sessionStorage.getItem(key)) return;
+      sessionStorage.setItem(key, "1");
+    } catch {
+      return; // no storage: the button is there
+    }
+    pay();
   }
 
   // [data-copy=text | page]: a copy button, shown only where copying works.
@@ -191,6 +215,7 @@
   function attach(root) {
     each(root, "[data-countdown]", countdown);
     each(root, "[data-handover]", handOver);
+    each(root, "[data-bridge]", bridge);
     each(root, "[data-again]", payAgain);
     each(root, "[data-copy]", copyButton);
     each(root, "[data-resend-in]", resendClock);

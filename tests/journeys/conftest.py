@@ -52,6 +52,9 @@ def open_shop(
     for name, value in sandbox.environment.items():
         setattr(settings, name, value)
     settings.PUBLIC_URL = live_server.url
+    # Made from the settings at the start, when the sandbox had no address yet.
+    allowed = [*settings.SECURE_CSP["form-action"], sandbox.url]
+    settings.SECURE_CSP = {**settings.SECURE_CSP, "form-action": allowed}
     fill()
     return str(live_server.url)
 

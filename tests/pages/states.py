@@ -416,6 +416,15 @@ PAY: dict[str, Context] = {
         attempt=UNIONPAY, handover=FORM, desktop=True, qr_data_uri=None
     ),
     "pay-phone-form": on_phone(attempt=UNIONPAY, handover=FORM, qr_data_uri=None),
+    "pay-wechat-openid": on_phone(
+        handover=None, in_wechat=True, openid_url="/wechat/authorize", qr_data_uri=None
+    ),
+    "pay-wechat-bridge": on_phone(
+        handover={"kind": "jsapi", "bridge": '{"appId": "wx\\"<"}'},
+        in_wechat=True,
+        qr_data_uri=None,
+    ),
+    "pay-wechat-elsewhere": on_phone(handover={"kind": "jsapi"}, qr_data_uri=None),
     "pay-returned": on_phone("returned"),
     "pay-slow": on_phone("slow"),
     "pay-link-expired": on_phone("link_expired", handover=None, qr_data_uri=None),

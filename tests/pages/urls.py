@@ -21,6 +21,7 @@ NAMES = {
     "order-pay": "orders/<slug:no>/pay/",
     "order-payments": "orders/<slug:no>/payments/",
     "order-status": "orders/<slug:no>/status/",
+    "order-openid": "orders/<slug:no>/openid/",
     "order-cancel": "orders/<slug:no>/cancel/",
     "zone": "zone/",
     "zone-goods": "zone/<slug:slug>/",

@@ -90,11 +90,15 @@ class WechatGateway:
     code = "wechat"
     refunds = RefundCapability.PARTIAL
 
-    def __init__(self, *, client: WechatClient, app_id: str, origin: str) -> None:
+    def __init__(
+        self, *, client: WechatClient, app_id: str, origin: str, mp_app_id: str = ""
+    ) -> None:
         self.client = client
         self.origins = tuple(dict.fromkeys((origin, _CASHIER)))
         self._origin = origin
         self._app_id = app_id
+        # Inside WeChat she pays the service account, whose openid hers is.
+        self._mp_app_id = mp_app_id or app_id
         self._mch_id = client.merchant.mch_id
 
     @classmethod
@@ -128,6 +132,7 @@ class WechatGateway:
             client=client,
             app_id=settings.WECHAT_PAY_APP_ID,
             origin=reading.origin(settings, "WECHAT_PAY_BASE_URL"),
+            mp_app_id=settings.WECHAT_MP_APP_ID,
         )
 
     def start(self, request: StartRequest, *, now: datetime) -> Handover:
@@ -178,7 +183,7 @@ class WechatGateway:
         now: datetime,
     ) -> dict[str, Any]:
         content = {
-            "appid": self._app_id,
+            "appid": self._mp_app_id if product == "jsapi" else self._app_id,
             "mchid": self._mch_id,
             "description": request.subject,
             "out_trade_no": request.number,
@@ -197,13 +202,13 @@ class WechatGateway:
         """What the page hands to WeChat's JavaScript bridge to open the wallet."""
         package = f"prepay_id={prepay_id}"
         return {
-            "appId": self._app_id,
+            "appId": self._mp_app_id,
             "timeStamp": timestamp,
             "nonceStr": nonce,
             "package": package,
             "signType": "RSA",
             "paySign": self.client.merchant.sign(
-                self._app_id, timestamp, nonce, package
+                self._mp_app_id, timestamp, nonce, package
             ),
         }
 
@@ -300,7 +305,9 @@ class WechatGateway:
         if kind != about and {kind, about} & {"transaction", "refund"}:
             raise NoticeRefused("event")
         # A refund names the merchant alone; a payment names the app as well.
-        app_ids = (self._app_id,) if kind == "transaction" else (self._app_id, None)
+        app_ids: set[object] = {self._app_id, self._mp_app_id}
+        if kind != "transaction":
+            app_ids.add(None)
         return Notice(
             number=values.number(plain, "out_trade_no"),
             ours=plain.get("mchid") == self._mch_id and plain.get("appid") in app_ids,
