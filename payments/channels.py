@@ -91,7 +91,8 @@ def known() -> dict[str, Channel]:
     return CHANNELS | {channel.code: channel for channel in epay}
 
 
-def _products(channel: Channel, device: Device) -> tuple[str, ...]:
+def products_of(channel: Channel, device: Device) -> tuple[str, ...]:
+    """What serves on a device with the keys of this shop."""
     products = channel.products[device]
     if wechat.service_account() is None:
         products = tuple(each for each in products if each != Product.JSAPI)
@@ -149,7 +150,7 @@ def offers(device: Device, amount_fen: int = 0) -> list[Offer]:
     for channel in known().values():
         if gateways.get(channel.gateway) is not None:
             over = channel.cap_fen is not None and amount_fen > channel.cap_fen
-            usable = bool(_products(channel, device)) and not over
+            usable = bool(products_of(channel, device)) and not over
             found.append(Offer(channel, usable, over))
     return found
 
@@ -169,7 +170,7 @@ def product_for(code: str, device: Device, wanted: str = "") -> str | None:
     channel = known().get(code)
     if channel is None or gateways.get(channel.gateway) is None:
         return None
-    usable = _products(channel, device)
+    usable = products_of(channel, device)
     return next((p for p in usable if p == wanted), usable[0] if usable else None)
 
 

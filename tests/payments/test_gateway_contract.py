@@ -46,7 +46,7 @@ def ways(gateway: Gateway) -> Iterator[Way]:
         for offer in channels.offers(device):
             if offer.channel.gateway != gateway.code:
                 continue
-            for product in offer.channel.products[device]:
+            for product in channels.products_of(offer.channel, device):
                 if (offer.code, product) not in seen:
                     seen.add((offer.code, product))
                     yield Way(gateway.code, offer.code, product, "203.0.113.9")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from members.identity import binding
 from members.identity.contract import Person, Refused
 from members.models import Identity, Member, Provider
 from tests.members.edge import OTHER_PHONE, PHONE
-from tests.races import at_once, errors, hesitate, take_locks_away
+from tests.races import PATIENCE, at_once, errors, hesitate, take_locks_away
 
 WEB = Person(Provider.WECHAT, "wx-web", "oWeb", "uAlice", "小明")
 MP = Person(Provider.WECHAT, "wx-mp", "oMp", "uAlice", "小明")
@@ -146,11 +147,19 @@ class TestUnbind:
     def test_without_the_lock_both_would_go(
         self, now: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The control of the test above."""
-        hesitate(monkeypatch, binding, "ways_in", seconds=0.3)
+        """The control of the test above; SQLite then stops the second by an error."""
+        gate, count = threading.Barrier(2), binding.ways_in
+
+        def both_have_counted(member: Member) -> int:
+            found = count(member)
+            gate.wait(PATIENCE)
+            return found
+
+        monkeypatch.setattr(binding, "ways_in", both_have_counted)
         take_locks_away(monkeypatch)
-        self.take_both_away(now)
-        assert Identity.objects.count() == 0
+        ends = self.take_both_away(now)
+        assert [type(error) for error in errors(ends)] != [binding.LastWayIn]
+        assert Identity.objects.count() == (connection.vendor == "sqlite")
 
     def take_both_away(self, now: datetime) -> list[object]:
         member = binding.recognise(WEB, now=now)
