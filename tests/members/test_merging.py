@@ -279,7 +279,7 @@ def test_its_phone_is_free_and_opens_nothing_of_it(
     phone = str(b.phone)
     merge()
     request = RequestFactory().get("/")
-    request.session = Shopper(book).client.session  # type: ignore[assignment]
+    request.session = Shopper(book).client.session
     request.user = AnonymousUser()
     someone = sign_in(request, phone, now=book.now)
     assert someone not in (a, b)
@@ -615,7 +615,7 @@ def test_control_members_before_orders_deadlock(
 ):
     """R5: money that holds its order waits for the member, and the merge for the order."""
     in_one: Any = merging.merge
-    locks = merging.lock_members
+    locks = timeline.lock_members
 
     def members_first(source_id: int, **rest: Any) -> Member:
         with transaction.atomic():
