@@ -22,6 +22,7 @@ from members import catalogue_admin, codes, phones, rule_bounds, unblocking
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
 from notifications import kinds
+from payments import merging_page
 
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
@@ -56,14 +57,20 @@ class MemberAdmin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.unblock_view)
+        merge = self.admin_site.admin_view(self.merge_view)
         return [
             path("unblock/", view, name="members_member_unblock"),
+            path("<int:pk>/merge/", merge, name="members_member_merge"),
             *super().get_urls(),
         ]
 
     def unblock_view(self, request: HttpRequest) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         return unblocking.page(request, context)
+
+    def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return merging_page.page(request, self.get_object(request, str(pk)), context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Shoppers; staff accounts are for superusers to see (security 68)."""
@@ -83,6 +90,7 @@ class MemberAdmin(PageAdmin):
             "segments": segments.order_by("-starts_at")[:SHOWN_ROWS],
             "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
             "pauses": pauses.order_by("-pk")[:SHOWN_ROWS],
+            "merged": row.merged.order_by("-pk")[:SHOWN_ROWS],
             "orders": row.orders.order_by("-pk")[:SHOWN_ROWS],
             "told": [
                 (message, kinds.label(message.kind))

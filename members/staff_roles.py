@@ -70,6 +70,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "members.shoprules",
             "payments.epaychannel",
             "payments.billdifference",  # closing a case, the one thing its page offers
+            "members.member",  # merging two accounts (payments.merging_page)
             *DECISIONS,
         ),
         "delete": CATALOGUE,

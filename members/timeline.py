@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from members.models import (
     Entitlement,
@@ -30,14 +31,28 @@ class TimelineFull(Exception):
     """The membership would end more than a hundred years from now (security 49)."""
 
 
+class Merged(Exception):
+    """The account is over; its time runs in another one (I12)."""
+
+
 def lock_member(member_id: int) -> Member:
     """Take the member's row lock; second in the order order → member → card keys."""
     return Member.objects.select_for_update(of=("self",)).get(pk=member_id)
 
 
+def lock_members(*member_ids: int) -> list[Member]:
+    """Lock several, always in the order of their ids (R5); answered as asked for."""
+    locked = {member_id: lock_member(member_id) for member_id in sorted(member_ids)}
+    return [locked[member_id] for member_id in member_ids]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the database holds about one member's time."""
+    """What the database holds about one member's time.
+
+    ``history`` is all that her entitlements ran, also in an account that was merged
+    into hers; ``segments`` are her own.
+    """
 
     bought: list[Bought]
     paused: bool
@@ -49,12 +64,25 @@ def _facts(member: Member) -> Facts:
     rows = member.entitlements.order_by("id").values_list(
         "id", "rank", "seconds", "revoked_seconds"
     )
-    segments = list(member.segments.order_by("starts_at"))
+    bought = [
+        Bought(pk, rank, seconds - revoked) for pk, rank, seconds, revoked in rows
+    ]
+    ids = {each.id for each in bought}
+    ran = Segment.objects.filter(Q(member=member) | Q(entitlement__in=ids))
+    segments = list(ran.order_by("starts_at"))
     return Facts(
-        [Bought(pk, rank, seconds - revoked) for pk, rank, seconds, revoked in rows],
+        bought,
         member.pauses.filter(ends_at__isnull=True).exists(),
-        [Stretch(s.entitlement_id, s.starts_at, s.ends_at) for s in segments],
-        {(s.entitlement_id, s.starts_at): s for s in segments},
+        [
+            Stretch(s.entitlement_id, s.starts_at, s.ends_at)
+            for s in segments
+            if s.entitlement_id in ids
+        ],
+        {
+            (s.entitlement_id, s.starts_at): s
+            for s in segments
+            if s.member_id == member.pk
+        },
     )
 
 
@@ -62,8 +90,11 @@ def rebuild(member: Member, *, now: datetime) -> None:
     """Lay out the member's future anew from now; history before now never changes.
 
     member  locked by the caller; ``paid_until``, ``timeline_at``, ``version`` are saved
-    raises  TimelineFull, also while paused: what cannot be resumed is not taken
+    raises  TimelineFull, also while paused: what cannot be resumed is not taken;
+            Merged
     """
+    if member.merged_into_id is not None:
+        raise Merged
     at = whole_second(now)
     if member.timeline_at is not None:
         at = max(at, member.timeline_at)

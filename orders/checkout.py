@@ -140,6 +140,8 @@ def place_order(
                 member = lock_member(member_id)
                 _refuse_surprise(member, plan, quantity, shown_fen, now=now)
                 order = _frozen(member, plan, quantity, now=now)
+            if order.member.merged_into_id is not None:
+                raise PlanGone("an account that is over")
             _refuse_hoarding(order.member, address_digest, now=now)
             order.no = random_number()
             order.client_token = client_token

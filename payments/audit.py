@@ -393,7 +393,8 @@ def _overlapping(now: datetime) -> Broken:
 @check("8", "a segment runs time of its own member")
 def _of_another_member(now: datetime) -> Broken:
     return (
-        Segment.objects.exclude(member=F("entitlement__member"))
+        Segment.objects.filter(member__merged_into__isnull=True)
+        .exclude(member=F("entitlement__member"))
         .order_by("pk")
         .values_list("pk", flat=True)
     )

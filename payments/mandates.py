@@ -220,6 +220,17 @@ def end_locked(renewal: AutoRenew, by: EndedBy, *, now: datetime) -> None:
         renewal_telling.ended(consent, by, now=now)
 
 
+def end_all_locked(member_id: int, by: EndedBy, *, now: datetime) -> Consent | None:
+    """End every consent of a locked member; returns the one that was in force."""
+    renewal = AutoRenew.objects.filter(member=member_id, enabled=True).first()
+    if renewal is not None:
+        end_locked(renewal, by, now=now)
+    waiting = Consent.objects.filter(member=member_id)
+    for consent in waiting.exclude(state=ConsentState.ENDED):
+        _end_consent(consent, by, now=now)
+    return renewal.consent if renewal else None
+
+
 def _end_consent(consent: Consent, by: EndedBy, *, now: datetime) -> None:
     consent.state, consent.ended_at, consent.ended_by = ConsentState.ENDED, now, by
     consent.next_query_at = None

@@ -108,6 +108,7 @@ EVENTS = {
     "extended": ("staff", gettext_lazy("延长保留时间")),
     "approved": ("staff", gettext_lazy("放行")),
     "rejected": ("staff", gettext_lazy("不放行")),
+    "merged": ("staff", gettext_lazy("随账号合并转来")),
     "money-accepted": ("staff", gettext_lazy("收下这笔钱")),
     "money-returned": ("staff", gettext_lazy("退回这笔钱")),
 }
@@ -249,6 +250,8 @@ def _event_facts(
                 facts.append((_("凭证号"), mask(value)))
             case "until", str():
                 facts.append((_("保留到"), moment(datetime.fromisoformat(value))))
+            case "account", int():
+                facts.append((_("原账号"), f"#{value}"))
             case "event", int():
                 facts.append((_("网关通知"), f"#{value}"))
             case "reason", str():

@@ -27,6 +27,7 @@ class EndedBy(models.TextChoices):
     PLAN = "plan", _("套餐停售")
     FAILED = "failed", _("扣款没有成功")
     LAPSED = "lapsed", _("会员已到期")
+    MERGED = "merged", _("账号已合并")
 
 
 class Consent(models.Model):

@@ -125,6 +125,27 @@ def ended(consent: Consent, by: EndedBy, *, now: datetime) -> None:
     )
 
 
+def ended_with_account(consent: Consent, member: Member, *, now: datetime) -> None:
+    """Tell the member whose account the other one was merged into (I12)."""
+    params: dict[str, str | int | datetime] = {
+        "plan": consent.plan.tier.name,
+        "link": links.token(links.RENEW, member.pk),
+    }
+    if member.paid_until is not None:
+        params["end"] = member.paid_until
+    messages.queue(
+        Message(
+            key=f"renewal-{EndedBy.MERGED.value}:{consent.pk}:{Channel.SITE.value}",
+            member_id=member.pk,
+            kind=ENDINGS[EndedBy.WALLET],
+            channel=Channel.SITE,
+            params=params,
+            due_at=now,
+        ),
+        now=now,
+    )
+
+
 def _end_key(member: Member) -> str:
     assert member.paid_until is not None
     return f"{member.pk}:{member.paid_until.astimezone(UTC).isoformat()}"

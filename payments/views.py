@@ -22,6 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from kameng.http import SeeOther, ShopRequest, member_of
 from members import catalogue, links
 from members.identity.contract import NotRecognised
+from members.merging import successor
 from members.models import Member
 from members.standing import standing
 from orders import numbers
@@ -77,6 +78,7 @@ def short_link(request: ShopRequest, token: str) -> HttpResponse:
         holder = Member.objects.filter(pk=member_id).first() if member_id else None
         if holder is None:
             raise Http404
+        holder = successor(holder)
         whose, url = holder, None
         renew = renewal_url(holder)
     held = standing(whose, at=request.now)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import (
     PermissionsMixin,
 )
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -44,7 +44,8 @@ class Member(AbstractBaseUser, PermissionsMixin):
 
     ``paid_until`` and ``timeline_at`` are written by ``members.timeline.rebuild``
     alone, under this row's lock. ``erase_at`` is when a person who asked for it goes;
-    after ``erased_at`` the row stands for nobody.
+    after ``erased_at`` the row stands for nobody. An account that was merged into
+    another one keeps the history of what ran in it and nothing else.
     """
 
     phone = models.CharField(
@@ -62,6 +63,14 @@ class Member(AbstractBaseUser, PermissionsMixin):
         _("会员到期"), null=True, blank=True, editable=False
     )
     timeline_at = models.DateTimeField(null=True, editable=False)
+    merged_into = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="merged",
+        verbose_name=_("并入"),
+    )
     risk_flag_until = models.DateTimeField(_("风险标记到"), null=True, blank=True)
     guide_done = models.JSONField(default=list, editable=False)
     guide_dismissed_at = models.DateTimeField(null=True, editable=False)
@@ -86,6 +95,12 @@ class Member(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 name="member_staff_has_name",
                 condition=Q(is_staff=False) | Q(username__isnull=False),
+            ),
+            models.CheckConstraint(  # I12: nobody signs in, no time is ahead
+                name="member_merged_is_over",
+                condition=Q(merged_into__isnull=True)
+                | Q(is_active=False, phone__isnull=True, paid_until__isnull=True)
+                & ~Q(merged_into=F("pk")),
             ),
         ]
         indexes = [

@@ -62,9 +62,10 @@ GUARDED = {
     "attempt": ("accept", "give-back"),
     "gatewayevent": ("give-back", "resolve"),
     "refund": ("outside", "give-up", "see-to", "dispute-won"),
+    "member": ("merge",),
 }
-"""Actions of operators; the rows below are in a state for two of them alone."""
-OFFERED = ("refund", "query")
+"""Actions of operators; the rows below are in a state for these alone."""
+OFFERED = ("refund", "query", "merge")
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
 

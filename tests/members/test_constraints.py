@@ -125,6 +125,22 @@ def test_a_phone_is_a_chinese_mobile_number(member: Member, phone: str):
     refuses(lambda: Member.objects.filter(pk=member.pk).update(phone=phone))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"is_active": True}, {"phone": "+8613900139000"}, {"paid_until": START}, None],
+    ids=str,
+)
+def test_i12_a_merged_account_is_over(member: Member, change: dict[str, Any] | None):
+    """Nobody signs in, no time is ahead, and it went into another one."""
+    gone = Member.objects.create_user("+8613700137007")
+    over: dict[str, Any] = {"merged_into": member, "is_active": False, "phone": None}
+    mine = Member.objects.filter(pk=gone.pk)
+    allows(lambda: mine.update(**over))
+    Member.objects.filter(pk=member.pk).update(phone=None)
+    wrong = {"merged_into": gone} if change is None else change
+    refuses(lambda: mine.update(**over | wrong))
+
+
 def test_k27_a_rank_belongs_to_one_tier(tiers: dict[str, Tier]):
     refuses(lambda: Tier.objects.filter(pk=tiers["S"].pk).update(rank=20))
     allows(lambda: Tier.objects.filter(pk=tiers["S"].pk).update(rank=30))
