@@ -289,7 +289,9 @@ def test_wechat_leads_to_the_account_that_is_left_and_passkeys_end(
     """I12: a passkey names the account that it was made for."""
     person = Person(Provider.WECHAT, "wx-web", "oWeb", "uAlice", "小明")
     binding.bind(b.pk, person, now=book.now)
-    b.passkeys.create(credential_id=b"x", public_key=b"y", name="iPhone")
+    b.passkeys.create(
+        credential_id="x", user_handle="y", public_key=b"z", name="iPhone"
+    )
     merge()
     assert binding.recognise(person, now=book.now) == a
     assert Passkey.objects.count() == 0
