@@ -37,12 +37,16 @@ def main() -> int:
     failed = Counter[int]()
     began = time.monotonic()
     with running_town() as town:
+        from tests.faults import books
+
         for seed in range(options.first, options.first + options.seeds):
             failed[seed] += bool(live_through(town, seed))
         said = town.complaints()
+        happened = books.what_happened()
     bad = [seed for seed in failed if failed[seed]]
     seconds = time.monotonic() - began
     print(f"{options.seeds} seeds in {seconds:.0f} s, {len(bad)} failed: {bad}")
+    print(happened)
     for line in said:
         print(line)
     return min(len(bad) + bool(said), 100)
