@@ -10,6 +10,7 @@ import random
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -56,6 +57,8 @@ class GaveUp(Exception):
 class Shopper:
     town: Town
     dice: random.Random
+    wares: Sequence[str] = tuple(PRICES)
+    channels: Sequence[str] = ("wechat", "alipay")
     phone: str = ""
     token: str = ""
     diary: list[str] = field(default_factory=list)
@@ -125,8 +128,8 @@ class Shopper:
         """
         while True:
             no = self.try_to_order(
-                plan or self.dice.choice(WARES),
-                channel or self.dice.choice(CHANNELS),
+                plan or self.dice.choice(self.wares),
+                channel or self.dice.choice(self.channels),
             )
             if no and self.ask("GET", f"/orders/{no}/pay/").status_code == 200:
                 return no
