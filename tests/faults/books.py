@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from goods.models import CardKey
 from members import reminders
 from notifications.models import Notification, Outbox
 from orders.models import Status
@@ -80,6 +81,21 @@ def faults(town: Town) -> list[str]:
     return [*_audit(town), *_money(town), *_places(), *_messages(town)]
 
 
+def what_happened() -> str:
+    """How much of everything took part: what has not been there is not proven."""
+    paid = Attempt.objects.filter(state=AttemptState.PAID)
+    back = Refund.objects.filter(state=RefundState.SUCCESS)
+    return (
+        f"paid: {_counted(paid, 'gateway')}; refunded: {_counted(back, 'reason')}; "
+        f"keys sold: {CardKey.objects.filter(state='sold').count()}"
+    )
+
+
+def _counted(rows: QuerySet, by: str) -> str:
+    found = Counter(rows.values_list(by, flat=True))
+    return ", ".join(f"{name} {found[name]}" for name in sorted(found)) or "nothing"
+
+
 def _audit(town: Town) -> list[str]:
     return [
         f"{finding.invariant} {finding.rule}: {', '.join(finding.examples)}"
@@ -121,7 +137,8 @@ def _places() -> list[str]:
     wrong = []
     for attempt in Attempt.objects.filter(state="paid").select_related("order"):
         places = [
-            attempt.order.settled_by_id == attempt.pk,
+            attempt.order.settled_by_id == attempt.pk
+            and attempt.refund_reserved_fen != attempt.paid_fen,
             attempt.refund_reserved_fen == attempt.paid_fen,
             attempt.pk in waiting,
         ]

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.shoppers import Shopper
+from tests.faults.shoppers import CHANNELS, WARES, Shopper
 from tests.faults.town import OURS, Town, running_town
 
 SHOPPERS = 3
@@ -37,12 +37,16 @@ def main() -> int:
     failed = Counter[int]()
     began = time.monotonic()
     with running_town() as town:
+        from tests.faults import books
+
         for seed in range(options.first, options.first + options.seeds):
             failed[seed] += bool(live_through(town, seed))
         said = town.complaints()
+        happened = books.what_happened()
     bad = [seed for seed in failed if failed[seed]]
     seconds = time.monotonic() - began
     print(f"{options.seeds} seeds in {seconds:.0f} s, {len(bad)} failed: {bad}")
+    print(happened)
     for line in said:
         print(line)
     return min(len(bad) + bool(said), 100)
@@ -52,7 +56,10 @@ def live_through(town: Town, seed: int) -> list[str]:
     """One seed, told in a line; what was wrong afterwards."""
     began = time.monotonic()
     dice = random.Random(seed)
-    shoppers = [Shopper(town, random.Random(f"{seed}-{n}")) for n in range(SHOPPERS)]
+    shoppers = [
+        Shopper(town, random.Random(f"{seed}-{n}"), wares=WARES, channels=CHANNELS)
+        for n in range(SHOPPERS)
+    ]
     killed = trouble(town, dice, shoppers)
     wrong = [line for shopper in shoppers for line in shopper.failures]
     town.heal()

@@ -156,6 +156,26 @@ def worker_dies_before_a_settlement_commits(town: Town) -> None:
     assert entitlements(no) == 1
 
 
+@scenario("FLT-7")
+def worker_dies_with_a_card_key(town: Town) -> None:
+    """Taken and not committed: the key is on the shelf again and is handed out once."""
+    from goods.models import CardKey
+
+    shopper = buyer(town)
+    no = shopper.order("video-month")
+    attempt = shopper.attempt(no)
+    order = town.order_death("worker", "settled, not committed")
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    town.step(10)
+    died(town, order, "worker")
+    held = CardKey.objects.filter(order__no=no)
+    assert not held.exists()
+    town.step(60)
+    wait_until(lambda: paid(no), "the next poll has not settled")
+    assert [key.state for key in held] == ["sold"]
+    assert order_of(no).fulfil == "done"
+
+
 @scenario("FLT-6, H4")
 def worker_dies_after_the_provider_took_a_message(town: Town) -> None:
     """Sent once more when its claim is old: twice in the inbox, never three times."""

@@ -10,6 +10,7 @@ import random
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -23,12 +24,29 @@ PATIENCE = 60.0
 """Seconds until a shopper gives up for good."""
 PHONE_UA = "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/140.0 Mobile Safari/537.36"
 PRICES = {"temporary-1": 300, "temporary-7": 1_500, "long-term-90": 7_500}
+GOODS = "video-month"
+WARES = (*PRICES, GOODS)
+CHANNELS = ("wechat", "alipay", "unionpay", "phone_credit")
+"""One of each gateway."""
 HOW = (
     *("pay", "pay", "pay", "pay and lose the notice", "pay and hear it thrice"),
     *("pay on both channels", "cancel", "cancel and pay", "leave", "be refused"),
+    *("pay and return it", "pay and return it", "pay and be refunded"),
 )
 
 _phones = count(0)
+
+
+def page_of(ware: str) -> str:
+    if ware == GOODS:
+        return f"/zone/{ware}/"
+    return f"/membership/{'long-term' if ware.startswith('long') else 'temporary'}/"
+
+
+def shown_fen(page: httpx.Response) -> int:
+    """The sum that a page shows and wants back; 0 where it shows none."""
+    found = re.search(r'name="shown_fen" value="(\d+)"', page.text)
+    return int(found[1]) if found else 0
 
 
 class GaveUp(Exception):
@@ -39,6 +57,8 @@ class GaveUp(Exception):
 class Shopper:
     town: Town
     dice: random.Random
+    wares: Sequence[str] = tuple(PRICES)
+    channels: Sequence[str] = ("wechat", "alipay")
     phone: str = ""
     token: str = ""
     diary: list[str] = field(default_factory=list)
@@ -108,8 +128,8 @@ class Shopper:
         """
         while True:
             no = self.try_to_order(
-                plan or self.dice.choice(list(PRICES)),
-                channel or self.dice.choice(("wechat", "alipay")),
+                plan or self.dice.choice(self.wares),
+                channel or self.dice.choice(self.channels),
             )
             if no and self.ask("GET", f"/orders/{no}/pay/").status_code == 200:
                 return no
@@ -117,15 +137,14 @@ class Shopper:
                 raise GaveUp("ordering")
             self.become_a_stranger()
 
-    def try_to_order(self, plan: str, channel: str) -> str:
-        kind = "long-term" if plan.startswith("long") else "temporary"
-        page = self.ask("GET", f"/membership/{kind}/")
+    def try_to_order(self, ware: str, channel: str) -> str:
+        page = self.ask("GET", page_of(ware))
         form = {
             "csrfmiddlewaretoken": self.csrf(page),
-            "plan": plan,
+            "goods" if ware == GOODS else "plan": ware,
             "quantity": "1",
             "channel": channel,
-            "shown_fen": str(PRICES[plan]),
+            "shown_fen": str(PRICES.get(ware) or shown_fen(page)),
             "client_token": secrets.token_urlsafe(18),
         }
         if "sessionid" not in self.client.cookies:
@@ -160,10 +179,12 @@ class Shopper:
 
     def is_known(self, attempt: Any) -> bool:
         """Whether the sandbox has the trade; a signed address is opened for it."""
-        if attempt.handover and attempt.product == "wap":
-            url = attempt.handover["url"]
-            with httpx.Client(timeout=8, trust_env=False) as wallet:
-                wallet.get(url)
+        handover = attempt.handover or {}
+        with httpx.Client(timeout=8, trust_env=False) as wallet:
+            if handover.get("kind") == "redirect":
+                wallet.get(handover["url"])
+            elif handover.get("kind") == "form":
+                wallet.post(handover["url"], data=handover["params"])
         try:
             self.town.sandbox.trade(attempt.gateway, attempt.out_trade_no)
         except ControlRefused:
@@ -207,6 +228,44 @@ class Shopper:
         self.town.sandbox.pay(first.gateway, first.out_trade_no)
         if Attempt.objects.filter(order__no=no).count() > 1:
             self.town.sandbox.pay(second.gateway, second.out_trade_no)
+
+    def pay_and_return_it(self, no: str) -> None:
+        """灵活退订, where the shop offers it for this order."""
+        self.pay(no)
+        self.wait_for_activation(no)
+        page = self.ask("GET", f"/orders/{no}/return/")
+        if shown := shown_fen(page):
+            self.ask(
+                "POST",
+                f"/orders/{no}/return/",
+                csrfmiddlewaretoken=self.csrf(page),
+                shown_fen=str(shown),
+            )
+
+    def pay_and_be_refunded(self, no: str) -> None:
+        """By an operator: a part where the gateway can return one, else the whole."""
+        from members.models import Member
+        from payments import refunds
+
+        self.pay(no)
+        order = self.wait_for_activation(no)
+        whole = refunds.settling_attempt(order).gateway == "epay"
+        refunds.request(
+            order.pk,
+            amount_fen=order.amount_fen if whole else order.amount_fen // 3,
+            actor=Member.objects.get(username="operator"),
+            reason="asked for it",
+            now=self.town.now(),
+        )
+
+    def wait_for_activation(self, no: str) -> Any:
+        from orders.models import Order
+
+        while (order := Order.objects.get(no=no)).status != "paid":
+            if time.monotonic() > self.deadline:
+                raise GaveUp("waiting for the activation")
+            time.sleep(0.2)
+        return order
 
     def cancel(self, no: str) -> None:
         page = self.ask("GET", f"/orders/{no}/pay/")

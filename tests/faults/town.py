@@ -262,8 +262,10 @@ def open_shop(town: Town) -> None:
     django.setup()
     from django.core.management import call_command
 
+    from goods import demo as zone
+    from goods.models import Goods
     from members.management.commands.demo import fill
-    from members.models import ShopRules
+    from members.models import Member, ShopRules
 
     call_command("migrate", interactive=False, verbosity=0)
     subprocess.run(
@@ -273,6 +275,10 @@ def open_shop(town: Town) -> None:
         check=True,
     )
     fill()
+    zone.fill(now=town.now())
+    keys = [f"TOWN-{number}" for number in range(5_000)]
+    zone.stock(Goods.objects.get(slug="video-month"), keys, now=town.now())
+    Member.objects.create(username="operator", is_staff=True)
     ShopRules.objects.update(codes_per_hour=10**6, codes_per_day=10**6)
 
 

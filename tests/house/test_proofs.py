@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def rows() -> list[tuple[str, str]]:
     return [(case, proof.strip()) for case, proof in found]
 
 
+@cache
 def words_of(path: Path) -> str:
     """The docstrings of a test file, and what its scenarios say they prove."""
     tree = ast.parse(path.read_text())
@@ -81,3 +83,16 @@ def test_the_named_tests_cite_their_case(case: str, proof: str):
     assert files or proof.startswith((NOTHING, "not proven", "not here")), proof
     for name in files:
         assert cites(words_of(ROOT / "tests" / name), case), name
+
+
+def test_nothing_that_is_proven_is_said_to_be_missing():
+    """Once a test cites a case, its row must name it."""
+    everywhere = {path: words_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = [case for case, proof in rows() if not proof.startswith("`")]
+    proven = [
+        f"{case}: {path.name}"
+        for case in missing
+        for path, words in everywhere.items()
+        if cites(words, case)
+    ]
+    assert proven == []
