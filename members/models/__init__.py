@@ -11,6 +11,7 @@ from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
 from members.models.people import Member
 from members.models.rules import ShopRules
+from members.models.visits import VisitDay
 
 __all__ = [
     "Benefit",
@@ -28,5 +29,6 @@ __all__ = [
     "Tier",
     "TierBenefit",
     "TierKind",
+    "VisitDay",
     "Window",
 ]

@@ -64,6 +64,9 @@ class Member(AbstractBaseUser, PermissionsMixin):
     risk_flag_until = models.DateTimeField(_("风险标记到"), null=True, blank=True)
     guide_done = models.JSONField(default=list, editable=False)
     guide_dismissed_at = models.DateTimeField(null=True, editable=False)
+    wants_advice = models.BooleanField(
+        _("按记录推荐时长"), default=True, editable=False
+    )
     version = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[MemberManager] = MemberManager()
