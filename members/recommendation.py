@@ -114,6 +114,16 @@ def recommend(
     return best
 
 
+def likely_cheaper(
+    days: Collection[date], steps: Ladder, plan: Step, *, today: date
+) -> float:
+    """The chance that shorter plans, bought as needed, cost more than this one."""
+    weights = _likelihood(days, today=today, population=POPULATION)
+    shorter = tuple(step for step in steps if step.days < plan.days)
+    spans = _spans(shorter, plan, today.weekday(), POPULATION)
+    return sum(w * span.dearer for w, span in zip(weights, spans, strict=True))
+
+
 def _paid_already(
     days: Collection[date], plan: Step, steps: Ladder, *, today: date
 ) -> bool:
@@ -186,7 +196,7 @@ class _Span:
     dearer: float
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def _spans(
     shorter: Ladder, plan: Step, weekday: int, population: tuple[Habit, ...]
 ) -> tuple[_Span, ...]:
