@@ -198,6 +198,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         ("drop-old-imports", "goods.tasks.drop_old_imports_task", 3600),
         ("forget-codes", "members.tasks.forget_codes_task", 600),
         ("erase-members", "payments.tasks.erase_members_task", 600),
+        ("forget-visits", "members.tasks.forget_visits_task", 3600),
         ("clear-sessions", "members.tasks.clear_sessions_task", 3600),
     )
 }

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest
-from members import guide
+from members import guide, visits
 from members.context import DISMISSED, standing_facts
 from notifications import messages
 from payments import pay_page
@@ -26,6 +26,7 @@ PAGE = 20
 @require_GET
 def account(request: MemberRequest) -> HttpResponse:
     member = request.user
+    visits.note(request, now=request.now)
     told = messages.history_for(member.pk, now=request.now, limit=NOTICES)
     context = {
         "here": "account",
@@ -40,6 +41,7 @@ def account(request: MemberRequest) -> HttpResponse:
             for one in told
         ],
         "guide": guide.of(member),
+        "wants_advice": member.wants_advice,
     }
     return render(request, "members/account.html", context)
 
@@ -96,4 +98,14 @@ def dismiss_guide(request: MemberRequest) -> HttpResponse:
     guide.dismiss(request.user, now=request.now)
     if request.htmx:
         return HttpResponse()
+    return SeeOther(reverse("account"))
+
+
+@login_required
+@require_POST
+def advice(request: MemberRequest) -> HttpResponse:
+    """The switch of the recommendation; back to the page that it was on."""
+    visits.set_advice(request.user, wanted=request.POST.get("advice") == "on")
+    if "kind" in request.POST:  # the button stands in the form of the checkout
+        return SeeOther(reverse("membership-kind", args=["temporary"]))
     return SeeOther(reverse("account"))

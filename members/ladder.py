@@ -6,7 +6,8 @@ when it is zero or less.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,6 +33,57 @@ def cheapest_cover(days: int, ladder: Sequence[Step]) -> int | None:
             step.price_fen + best[max(0, need - step.days)] for step in ladder
         )
     return best[days]
+
+
+def cheapest_for(days: Collection[int], ladder: Sequence[Step]) -> int | None:
+    """The least price in fen that covers these very days, gaps and all, when each plan
+    begins on a day that is needed.
+
+    ``days`` are numbers of days (``date.toordinal``). None when the ladder is empty.
+    """
+    if not ladder:
+        return None
+    ordered = sorted(set(days))
+    best = [0] * (len(ordered) + 1)
+    for at in range(len(ordered) - 1, -1, -1):
+        best[at] = min(
+            step.price_fen + best[bisect_left(ordered, ordered[at] + step.days)]
+            for step in ladder
+        )
+    return best[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """So many days, covered by one plan alone or the cheapest way without it.
+
+    by_day   that other way is day by day
+    """
+
+    days: int
+    fen: int
+    other_fen: int
+    by_day: bool
+
+    @property
+    def saves_fen(self) -> int:
+        """What the plan costs less; zero or below is nothing to speak of."""
+        return self.other_fen - self.fen
+
+
+def compare(
+    days: Collection[int], step: Step, others: Sequence[Step]
+) -> Comparison | None:
+    """What days that were needed cost with this plan and without; None without days or
+    without another plan."""
+    count = len(set(days))
+    other = cheapest_for(days, others)
+    own = cheapest_for(days, [step])
+    if not count or other is None or own is None:
+        return None
+    day = min((o.price_fen for o in others if o.days == 1), default=None)
+    by_day = day is not None and other == day * count
+    return Comparison(count, own, other, by_day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@ from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
-from members import codes, reminders
+from members import codes, reminders, visits
 
 
 @shared_task(ignore_result=True)
@@ -13,6 +13,11 @@ def forget_codes_task() -> None:
 @shared_task(ignore_result=True)
 def clear_sessions_task() -> None:
     SessionStore.clear_expired()
+
+
+@shared_task(ignore_result=True)
+def forget_visits_task() -> int:
+    return visits.forget_old(now=timezone.now())
 
 
 @shared_task(ignore_result=True)

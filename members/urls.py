@@ -54,5 +54,6 @@ urlpatterns = [
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"
     ),
+    path("account/advice/", account.advice, name="account-advice"),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),
 ]

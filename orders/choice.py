@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -21,10 +22,10 @@ from members.identity import offers
 from members.models import Plan, TierKind
 from members.phone_step import FieldError
 from members.standing import Standing, preview
+from orders import advice
+from orders.advice import FIRST_DAYS
 from orders.pricing import line_fen
 
-FIRST_DAYS = 7
-"""The plan a first-time shopper finds preselected (the shop's rule)."""
 SHORTEST_RENEWAL_DAYS = 7
 """No auto-renewal below: its notice would precede the purchase (E8)."""
 LAST_CHOICE = "last_choice"
@@ -58,6 +59,8 @@ class Page:
     in_wechat: bool = False
     has_caps: bool = False
     """Some way to pay has a limit, so that the chooser depends on the plan."""
+    is_advised: bool = False
+    """A page that recommends, and so may read her history."""
 
     @property
     def now(self) -> datetime:
@@ -71,12 +74,15 @@ class Page:
         return last_choice(self.request, name)
 
     def selected_plan(self) -> Plan | None:
-        """Typed, else asked for in the address, else the last bought, else the rule."""
+        """Typed, else asked for in the address, else recommended, else the last bought,
+        else the rule; who switched the recommendation off gets the rule at once."""
         on_sale = catalogue.current().on_sale(self.kind)
+        found = self.recommended()
         wishes = (
             self.typed.plan,
             self.request.GET.get("plan", ""),
-            self.last_choice("plan"),
+            found.plan.slug if found else "",
+            "" if advice.is_off(self.request) else self.last_choice("plan"),
         )
         for slug in wishes:
             for plan in on_sale:
@@ -87,6 +93,11 @@ class Page:
                 if plan.days == FIRST_DAYS:
                     return plan
         return on_sale[0] if on_sale else None
+
+    def recommended(self) -> advice.Found | None:
+        if not self.is_advised or self.kind != TierKind.TEMPORARY:
+            return None
+        return advice.temporary(self.request)
 
     def amount_fen(self) -> int:
         """What the chosen plan costs now; 0 while nothing is on sale."""
@@ -116,6 +127,7 @@ def remember(request: ShopRequest, typed: Typed) -> None:
 
 
 def context(page: Page) -> dict[str, Any]:
+    page.is_advised = True
     plan = page.selected_plan()
     ladder = stubs(page)
     signed = page.typed.next or page.request.GET.get("next", "")
@@ -124,7 +136,8 @@ def context(page: Page) -> dict[str, Any]:
         "kind": page.kind,
         "plans": ladder,
         **summary_context(page, plan),
-        "recommendation": _first_recommendation(page, ladder),
+        "recommendation": _recommendation(page, ladder),
+        "conversion": conversion(page),
         "benefits": benefit_rows(),
         "ladder_version": ladder_version(),
         **phone_context(page),
@@ -206,12 +219,51 @@ def _stub(page: Page, plan: Plan, selected: Plan | None) -> dict[str, Any]:
     }
 
 
+def _recommendation(page: Page, ladder: list[dict[str, Any]]) -> dict[str, Any] | None:
+    if page.kind != TierKind.TEMPORARY:
+        return None
+    if page.is_first_time():
+        return _first_recommendation(page, ladder)
+    off_url = reverse("account-advice")
+    if advice.is_off(page.request):
+        return {"off": True, "off_url": off_url}
+    found = page.recommended()
+    if found is None:
+        return None
+    name = plan_name(found.plan)
+    return {
+        "plan": next(stub for stub in ladder if stub["slug"] == found.plan.slug),
+        **advice.sums(found),
+        "inputs": advice.inputs(found, name),
+        "off_url": off_url,
+    }
+
+
+def centre_recommendation(page: Page) -> dict[str, Any] | None:
+    """The same in the member centre, which has no form and no ladder chosen."""
+    page.is_advised = True
+    found = page.recommended()
+    if found is None:
+        return None
+    return {
+        "kind": page.kind,
+        "plan": _stub(page, found.plan, found.plan),
+        **advice.sums(found),
+    }
+
+
+def conversion(page: Page) -> dict[str, Any] | None:
+    """A long-term plan beside the temporary ones, with the sum that speaks for it."""
+    if page.kind != TierKind.TEMPORARY:
+        return None
+    offer = advice.long_term(page.request, page.standing)
+    return offer and {**offer, "plan": _stub(page, offer["plan"], None)}
+
+
 def _first_recommendation(
     page: Page, ladder: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """Neutral words for a first purchase, while the rule's plan is the chosen one."""
-    if page.kind != TierKind.TEMPORARY or not page.is_first_time():
-        return None
     sold = [stub for stub in ladder if not stub["sold_off"]]
     first = next((stub for stub in sold if stub["days"] == FIRST_DAYS), None)
     shortest = min((stub["days"] for stub in sold), default=FIRST_DAYS)

@@ -16,7 +16,15 @@ from django.views.decorators.http import require_GET, require_POST
 from kameng.devices import Device, device_of
 from kameng.http import SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import yuan
-from members import addresses, catalogue, phone_step, phones, rules, way_back
+from members import (
+    addresses,
+    catalogue,
+    phone_step,
+    phones,
+    rules,
+    visits,
+    way_back,
+)
 from members.context import standing_facts
 from members.models import Member, Purpose, TierKind
 from members.phone_step import FieldError
@@ -33,6 +41,7 @@ from payments.models import Attempt
 @require_GET
 def home(request: ShopRequest) -> HttpResponse:
     """The ladder at once; cached whole for visitors without a session."""
+    visits.note(request, now=request.now)
     temporary = choice.stubs(Page(request, TierKind.TEMPORARY))
     sold = [stub for stub in temporary if not stub["sold_off"]]
     promoted = [stub for stub in sold if stub["promo_ends_at"]]
@@ -49,13 +58,16 @@ def home(request: ShopRequest) -> HttpResponse:
 @require_GET
 def membership(request: ShopRequest) -> HttpResponse:
     """Two entries, temporary and long-term, with the perks side by side."""
+    visits.note(request, now=request.now)
+    temporary = Page(request, TierKind.TEMPORARY)
     context = {
         "here": "membership",
         "entries": [choice.entry(Page(request, kind)) for kind in catalogue.KINDS],
         "benefits": choice.benefit_rows(),
         "ladder_version": choice.ladder_version(),
         "membership": standing_facts(request),
-        "recommendation": None,
+        "recommendation": choice.centre_recommendation(temporary),
+        "conversion": choice.conversion(temporary),
     }
     return render(request, "members/membership.html", context)
 

@@ -21,7 +21,9 @@ from members import codes
 from members.models import Member, OneTimeCode
 from members.timeline import lock_member
 from orders.models import Order, Status
+from payments import mandates
 from payments.models import Attempt, Refund
+from payments.renewal_models import EndedBy
 
 UNDO = timedelta(days=7)
 
@@ -42,6 +44,7 @@ _PARTS = {
     "notifications": "kind channel params state created_at sent_at read_at",
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
+    "visit_days": "day",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"
@@ -106,7 +109,8 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
     raises  Unfinished, NotAPerson
     """
     with transaction.atomic(durable=True):
-        orders = list(Order.objects.select_for_update().filter(member_id=member_id))
+        hers = Order.objects.select_for_update().filter(member_id=member_id)
+        orders = list(hers.order_by("pk"))
         member = lock_member(member_id)
         if member.is_staff:
             raise NotAPerson
@@ -122,6 +126,8 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         )
         member.identities.all().delete()
         member.passkeys.all().delete()
+        member.visit_days.all().delete()
+        mandates.end_all_locked(member.pk, EndedBy.MEMBER, now=now)
         kind = ContentType.objects.get_for_model(Member)
         about = LogEntry.objects.filter(content_type=kind, object_id=str(member.pk))
         about.update(object_repr=f"#{member.pk}")

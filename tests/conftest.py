@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from members import catalogue, rules
+from members import catalogue, rules, visits
 from members.management.commands.demo import fill
 from members.models import Member, Plan
 from notifications import outbox
@@ -37,10 +37,12 @@ def fresh_caches() -> Iterator[None]:
     catalogue.forget()
     rules.forget()
     epay_channels.forget()
+    visits.forget_noted()
     yield
     catalogue.forget()
     rules.forget()
     epay_channels.forget()
+    visits.forget_noted()
 
 
 @pytest.fixture

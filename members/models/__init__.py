@@ -13,6 +13,7 @@ from members.models.membership import Entitlement, EntitlementSource, Pause, Seg
 from members.models.passkeys import Passkey
 from members.models.people import Member
 from members.models.rules import ShopRules
+from members.models.visits import VisitDay
 
 __all__ = [
     "Benefit",
@@ -33,5 +34,6 @@ __all__ = [
     "Tier",
     "TierBenefit",
     "TierKind",
+    "VisitDay",
     "Window",
 ]

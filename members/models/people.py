@@ -76,6 +76,9 @@ class Member(AbstractBaseUser, PermissionsMixin):
     guide_dismissed_at = models.DateTimeField(null=True, editable=False)
     erase_at = models.DateTimeField(null=True, editable=False)
     erased_at = models.DateTimeField(null=True, editable=False)
+    wants_advice = models.BooleanField(
+        _("按记录推荐时长"), default=True, editable=False
+    )
     version = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[MemberManager] = MemberManager()

@@ -79,7 +79,7 @@ def test_a_new_shop_has_until_the_first_run_was_due(now: datetime):
     recorded.update(applied=now)
     assert freshness.of_sweeps(now=now + timedelta(minutes=2)) == "ok"
     found = freshness.jobs(now=now + HOUR)
-    hourly = ["drop-old-imports", "clear-sessions"]
+    hourly = ["drop-old-imports", "forget-visits", "clear-sessions"]
     assert [job.name for job in found if not job.stale] == hourly
     assert all(job.finished_at is None for job in found)
 

@@ -147,6 +147,27 @@ def phone_step(state: str, **phone: Any) -> Context:
     return choice(phone_state=state, phone={"value": "13800138000", **phone})
 
 
+def recommended(**more: Any) -> Context:
+    return {
+        "plan": ladder()[1],
+        "window_days": 7,
+        "days_seen": 6,
+        "other_fen": 1800,
+        "by_day": True,
+        **more,
+    }
+
+
+CONVERSION = {
+    "plan": plan("long-term-90", "长期会员 90 天", 90, 7500),
+    "window_days": 90,
+    "days_seen": 66,
+    "other_fen": 13_500,
+    "price_fen": 7_500,
+    "saving_fen": 6_000,
+}
+
+
 def signed_in(**more: Any) -> Context:
     return choice(
         member,
@@ -154,12 +175,9 @@ def signed_in(**more: Any) -> Context:
             "phone_state": "verified",
             "phone": {"masked": "138••••8000"},
             "recommendation": {
-                "first": False,
-                "plan": ladder()[1],
-                "days_seen": 6,
-                "by_day_fen": 1800,
-                "inputs": ["10 月 24 日到 11 月 22 日，来过 6 天，都在同一周"],
-                "off_url": "/account/",
+                **recommended(),
+                "inputs": ["含今天，近 7 天你来过 6 天，近 30 天 6 天，近 90 天 9 天"],
+                "off_url": "/account/advice/",
             },
             **more,
         },
@@ -198,6 +216,27 @@ CHOICE: dict[str, Context] = {
     "choice-without-phone": signed_in(phone={"masked": "微信 小明🎫", "none": True}),
     "choice-history": signed_in(
         summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
+    ),
+    "choice-history-other-way": signed_in(
+        recommendation={
+            **recommended(plan=ladder()[2], window_days=30, days_seen=26),
+            "other_fen": 6_000,
+            "by_day": False,
+            "inputs": ["上次买的 7 天里，你来过 6 天"],
+            "off_url": "/account/advice/",
+        },
+        conversion=CONVERSION,
+    ),
+    "choice-history-few-days": signed_in(
+        recommendation={
+            **recommended(plan=ladder()[0], window_days=30, days_seen=2),
+            "other_fen": None,
+            "inputs": ["上次买的 7 天里，你来过 1 天"],
+            "off_url": "/account/advice/",
+        }
+    ),
+    "choice-advice-off": signed_in(
+        recommendation={"off": True, "off_url": "/account/advice/"}
     ),
     "choice-behind-long-term": signed_in(
         summary=summary(
@@ -790,6 +829,7 @@ def account(**more: Any) -> Context:
             {"at": after(days=-9), "text": "会员 11 月 29 日 14:05 到期。"},
         ],
         "guide": GUIDE_LATER,
+        "wants_advice": True,
     }
     return member(**{**context, **more})
 
@@ -999,12 +1039,8 @@ PAGES: dict[str, tuple[str, Context]] = {
         centre(
             member,
             membership=holding(),
-            recommendation={
-                "kind": "temporary",
-                "plan": ladder()[1],
-                "days_seen": 6,
-                "by_day_fen": 1800,
-            },
+            recommendation={"kind": "temporary", **recommended()},
+            conversion=CONVERSION,
         ),
     ),
     "membership-paused": (
@@ -1210,6 +1246,7 @@ PAGES: dict[str, tuple[str, Context]] = {
     ),
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
+    "account-advice-off": ("members/account.html", account(wants_advice=False)),
     "account-empty": (
         "members/account.html",
         account(membership=None, orders=[], notices=[], guide=None, badge={}),

@@ -1,0 +1,152 @@
+"""What the recommendation costs simulated shoppers, and whether its sentences hold.
+
+    python -m benchmarks.recommendation [--seed N] [--shoppers N] [--histories N]
+
+Regret is what a policy costs above an oracle that knows the type of each shopper but not
+her future, per shopper and 90 days. Exit 0 when every target of docs/recommendation.md
+is met, 2 when one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from dataclasses import replace
+from datetime import timedelta
+from statistics import fmean
+
+from benchmarks.recommendation import honesty
+from benchmarks.recommendation.policies import (
+    FIRST_DAYS,
+    LADDER,
+    Bought,
+    Policy,
+    advised,
+    always,
+    as_last_time,
+    cheapest,
+    shop,
+    type_oracles,
+)
+from benchmarks.recommendation.shoppers import DAYS, FIRST, Shopper, crowd
+from members.recommendation import POPULATION, likely_cheaper, recommend
+
+EVEN = dict.fromkeys(("burst", "weekends", "sporadic", "projects", "daily"), 0.2)
+WRONG = tuple(replace(each, share=1 / len(POPULATION)) for each in POPULATION)
+"""A table that expects every habit alike."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recommendation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=int, default=77)
+    parser.add_argument("--shoppers", type=int, default=1_000)
+    parser.add_argument("--histories", type=int, default=2_000)
+    parser.add_argument("--ladders", type=int, default=100)
+    options = parser.parse_args()
+    shoppers = crowd(options.shoppers, seed=options.seed)
+    oracles = type_oracles(seed=options.seed + 1)
+    met = regrets(shoppers, oracles)
+    strangers = crowd(options.shoppers, seed=options.seed + 2, shares=EVEN)
+    print("\nAnother crowd than expected (each type a fifth):")
+    regrets(strangers, oracles)
+    met += [calibration(shoppers), speed(shoppers)]
+    false, told = honesty.run(options.histories, options.ladders, seed=options.seed)
+    print(f"\nSentences told: {told:,}, false: {false}")
+    met.append(false == 0)
+    return 0 if all(met) else 2
+
+
+def regrets(shoppers: list[Shopper], oracles: dict[str, Policy]) -> list[bool]:
+    ideal = fmean(cheapest(each.needs, LADDER) for each in shoppers)
+    print(f"Clairvoyant: ¥{ideal / 100:.2f}")
+    print(
+        "policy                        ¥   regret  cut regret  purchases  30 d regretted"
+    )
+    base = [shop(each, oracles[each.kind]) for each in shoppers]
+    _line("oracle of the type", base, base)
+    policies: dict[str, Policy] = {
+        **{f"always {step.days}": always(step.days) for step in LADDER},
+        "same as last time": as_last_time,
+        "advice, first by data": advised(first_by_rule=False),
+        "advice, first 7 days": advised(first_by_rule=True),
+        "advice, wrong prior": advised(first_by_rule=False, population=WRONG),
+    }
+    bought = {
+        name: [shop(each, policy) for each in shoppers]
+        for name, policy in policies.items()
+    }
+    regret = {name: _line(name, each, base) for name, each in bought.items()}
+    free = bought["advice, first by data"]
+    return [
+        regret["advice, first by data"] <= 4,
+        regret["advice, first 7 days"] <= 11,
+        _regretted(free) <= _regretted(base) + 0.08,
+    ]
+
+
+def _regretted(bought: list[Bought]) -> float:
+    months = sum(each.months for each in bought)
+    return sum(each.regretted for each in bought) / max(1, months)
+
+
+def _line(name: str, bought: list[Bought], base: list[Bought]) -> float:
+    """Print one policy; its regret in yuan, every plan in full."""
+    fen = fmean(each.fen for each in bought)
+    regret = (fen - fmean(each.fen for each in base)) / 100
+    cut = fmean(each.cut_fen for each in bought) - fmean(each.cut_fen for each in base)
+    print(
+        f"{name:<24}{fen / 100:>8.2f}{regret:>9.2f}{cut / 100:>12.2f}"
+        f"{fmean(each.purchases for each in bought):>11.1f}{_regretted(bought):>15.1%}"
+    )
+    return regret
+
+
+def calibration(shoppers: list[Shopper]) -> bool:
+    """The chance of "30 days turn out cheaper" against what happened, by tenth."""
+    tenths: defaultdict[int, list[tuple[float, bool]]] = defaultdict(list)
+    month, shorter = LADDER[-1], LADDER[:-1]
+    last = FIRST + timedelta(days=DAYS - month.days)
+    for each in shoppers:
+        for place, today in enumerate(each.needs):
+            if today > last:
+                break
+            chance = likely_cheaper(each.needs[:place], LADDER, month, today=today)
+            ends = today + timedelta(days=month.days)
+            used = [day for day in each.needs[place:] if day < ends]
+            cheaper = cheapest(used, shorter) > month.price_fen
+            tenths[min(9, int(chance * 10))].append((chance, cheaper))
+    print("\nP(30 days cheaper): said, happened, cases")
+    worst = 0.0
+    for tenth in sorted(tenths):
+        said = fmean(chance for chance, _ in tenths[tenth])
+        happened = fmean(cheaper for _, cheaper in tenths[tenth])
+        print(f"  {said:6.2f} {happened:9.2f} {len(tenths[tenth]):8}")
+        if len(tenths[tenth]) >= 100:
+            worst = max(worst, abs(said - happened))
+    print(f"Furthest apart: {worst:.2f}")
+    return worst <= 0.10
+
+
+def speed(shoppers: list[Shopper]) -> bool:
+    taken = []
+    for each in shoppers:
+        today = each.needs[-1]
+        begun = time.perf_counter()
+        recommend(each.needs[:-1], LADDER, today=today, default_days=FIRST_DAYS)
+        taken.append(time.perf_counter() - begun)
+    taken.sort()
+    middle, late = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
+    print(
+        f"\nOne recommendation: median {middle * 1e3:.2f} ms, 99th {late * 1e3:.2f} ms"
+    )
+    return middle < 0.002
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The days on which a member was in the shop: noted once a day, kept for 90 days.
+
+Guests are not followed; who switched the recommendation off is not noted either. The
+choice page notes nothing, for it has no statement to spare: a day on which she bought
+counts by its order.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Q
+from django.http import HttpRequest
+
+from members.models import Member, VisitDay
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+KEPT_DAYS = 90
+_MANY = 50_000
+_noted: tuple[date, set[int]] | None = None
+"""Whom this process has noted today, so that only the first page of a day writes."""
+
+
+def day_of(at: datetime) -> date:
+    return at.astimezone(SHANGHAI).date()
+
+
+def note(request: HttpRequest, *, now: datetime) -> None:
+    """Note today for a signed-in member: one statement on the first page of her day."""
+    global _noted
+    member = request.user
+    if not member.is_authenticated or not member.wants_advice:
+        return
+    today = day_of(now)
+    if _noted is None or _noted[0] != today or len(_noted[1]) > _MANY:
+        _noted = (today, set())
+    if member.pk in _noted[1]:
+        return
+    visit = VisitDay(member=member, day=today)
+    VisitDay.objects.bulk_create([visit], ignore_conflicts=True)
+    _noted[1].add(member.pk)
+
+
+def forget_noted() -> None:
+    global _noted
+    _noted = None
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete what is older than 90 days; safe to repeat.
+
+    Also what a page noted at the very moment that she switched the recommendation off.
+    """
+    oldest = day_of(now) - timedelta(days=KEPT_DAYS)
+    gone = Q(day__lt=oldest) | Q(member__wants_advice=False)
+    return VisitDay.objects.filter(gone).delete()[0]
+
+
+@transaction.atomic(durable=True)
+def set_advice(member: Member, *, wanted: bool) -> None:
+    """Switch the recommendation on or off; off also forgets the days noted so far.
+
+    The member's row is locked first, so two taps end as the later one says.
+    """
+    locked = Member.objects.select_for_update().get(pk=member.pk)
+    locked.wants_advice = member.wants_advice = wanted
+    locked.save(update_fields=["wants_advice"])
+    if not wanted:
+        VisitDay.objects.filter(member=locked).delete()
+    if _noted is not None:
+        _noted[1].discard(locked.pk)

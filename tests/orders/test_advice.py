@@ -1,0 +1,161 @@
+"""The recommendation on the pages: S9, S26; four statements, the switch, the first time."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from members import visits
+from members.models import Member, VisitDay
+from tests.shopping import Shopper, Till, fresh, new_member, statements
+
+CHOICE = "/membership/temporary/"
+
+
+@pytest.fixture
+def shopper(book: Till, member: Member) -> Shopper:
+    """She bought a day two months ago."""
+    buy(book, member, days_ago=60)
+    return Shopper(book, member)
+
+
+def buy(book: Till, member: Member, *, days_ago: int, plan: str = "temporary-1"):
+    now = book.now
+    book.now = now - timedelta(days=days_ago)
+    book.hear(book.bill(member, plan))
+    book.now = now
+
+
+def came(book: Till, member: Member, *days_ago: int) -> None:
+    today = visits.day_of(book.now)
+    VisitDay.objects.bulk_create(
+        VisitDay(member=member, day=today - timedelta(days=ago)) for ago in days_ago
+    )
+
+
+def page(shopper: Shopper, path: str = CHOICE) -> str:
+    return shopper.get(path).content.decode()
+
+
+def chosen(text: str) -> str:
+    found = re.search(r'name="plan" value="([\w-]+)" checked', text)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["guest", "member"])
+def test_the_first_time_is_seven_days_in_neutral_words(
+    book: Till, member: Member, known: bool
+):
+    """Also for a member with many visits who never bought."""
+    came(book, member, *range(1, 60))
+    text = page(Shopper(book, member if known else None))
+    assert chosen(text) == "temporary-7"
+    assert "首次推荐" in text
+    assert "只用一两天，选 1 天更省" in text
+    assert "最划算" not in text
+    assert 'value="temporary-1"' in text
+
+
+def test_her_own_days_decide_afterwards_and_the_sum_is_shown(
+    shopper: Shopper, book: Till, member: Member
+):
+    came(book, member, *range(1, 14))
+    text = page(shopper)
+    assert chosen(text) == "temporary-7"
+    assert "近 7 天你来过 7 天。按天买 ¥21，临时会员 7 天 ¥15" in text
+    assert "含今天，近 7 天你来过 7 天，近 30 天 14 天，近 90 天 15 天" in text
+    assert "上次买的 1 天里，你来过 1 天" in text
+    assert "价格对每个人都一样" in text
+
+
+def test_few_days_get_the_day_and_no_saving(shopper: Shopper):
+    text = page(shopper)
+    assert chosen(text) == "temporary-1"
+    assert "近 30 天你来过 1 天。用几天买几天，先选 临时会员 1 天" in text
+
+
+def test_the_address_and_the_form_go_before_the_recommendation(shopper: Shopper):
+    assert chosen(page(shopper, CHOICE + "?plan=temporary-30")) == "temporary-30"
+
+
+def test_off_means_the_neutral_default_and_no_record(
+    shopper: Shopper, book: Till, member: Member
+):
+    came(book, member, *range(1, 60))
+    other = new_member()
+    came(book, other, 1)
+    assert chosen(page(shopper)) == "temporary-30"
+    answer = shopper.post("/account/advice/", advice="off", kind="temporary")
+    assert (answer.status_code, answer["Location"]) == (303, CHOICE)
+    assert list(VisitDay.objects.values_list("member", flat=True)) == [other.pk]
+    text = page(shopper)
+    assert chosen(text) == "temporary-7"
+    assert "为什么推荐" not in text
+    assert "推荐已关闭" in text
+    page(shopper, "/account/")
+    assert not member.visit_days.exists()
+    shopper.post("/account/advice/", advice="on")
+    assert fresh(member).wants_advice
+    page(shopper, "/account/")
+    assert member.visit_days.count() == 1
+
+
+def test_a_long_term_plan_is_shown_only_with_a_sum_that_speaks_for_it(
+    shopper: Shopper, book: Till, member: Member
+):
+    """S26: 60 days in a row cost ¥100 at the least with temporary plans."""
+    assert "看看长期会员" not in page(shopper)
+    came(book, member, *range(1, 60))
+    for path in (CHOICE, "/membership/"):
+        text = page(shopper, path)
+        assert "近 90 天你来过 61 天，买临时会员最少 ¥103，" in text
+        assert "¥75，少 ¥28" in text
+        assert "long-term/?plan=long-term-90" in text
+    buy(book, member, days_ago=0, plan="long-term-90")
+    assert "看看长期会员" not in page(shopper)
+
+
+def test_a_day_is_noted_once_and_a_guest_never(book: Till, member: Member):
+    Shopper(book).get("/membership/")
+    assert not VisitDay.objects.exists()
+    shopper = Shopper(book, member)
+    for path in ("/", "/membership/", "/account/", "/zone/"):
+        shopper.get(path)
+    visits.forget_noted()  # another process
+    shopper.get("/membership/")
+    assert [each.day for each in VisitDay.objects.all()] == [visits.day_of(book.now)]
+
+
+def test_days_are_kept_for_ninety_days_and_go_with_the_person(
+    book: Till, member: Member
+):
+    came(book, member, 0, 90, 91, 200)
+    assert visits.forget_old(now=book.now) == 2
+    assert visits.forget_old(now=book.now) == 0
+    member.delete()
+    assert not VisitDay.objects.exists()
+
+
+def test_the_choice_page_takes_four_statements_however_long_the_history(
+    shopper: Shopper, book: Till, member: Member
+):
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            page(shopper)
+        found = statements(queries)
+        assert len(found) <= 4, "\n".join(found)
+        return len(found)
+
+    page(shopper)  # what the process keeps is read here
+    few = asked()
+    came(book, member, *range(1, 90))
+    for ago in (50, 40, 30):
+        buy(book, member, days_ago=ago)
+    assert asked() == few
+    buy(book, member, days_ago=0)
+    assert asked() == 4  # with a running membership
