@@ -183,7 +183,7 @@ def _spent(request: HttpRequest, aim: str, answer: str, *, now: datetime) -> str
 def register(
     member_id: int, answer: str, *, challenge: str, name: str, now: datetime
 ) -> Passkey:
-    """Keep a new passkey for this member, and tell her on the site.
+    """Keep a new passkey for this member.
 
     raises  Refused, also for a credential that is known already; TooMany
     """

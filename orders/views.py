@@ -138,7 +138,7 @@ def summary(request: ShopRequest) -> HttpResponse:
 def _with_chooser(page: Page | GoodsPage, answer: HttpResponse) -> HttpResponse:
     if page.has_caps:
         chooser = {"channels": page.channels, "channels_oob": True, "errors": []}
-        fragment = "components/channels.html#channels"
+        fragment = "components/channels.html#id_channel"
         answer.write(render(page.request, fragment, chooser).content)
     return answer
 
