@@ -35,6 +35,7 @@ NAMES = {
     "account-orders": "account/orders/",
     "account-notice-dismiss": "account/notice/",
     "guide-dismiss": "account/guide/",
+    "account-advice": "account/advice/",
     "official": "official/",
     "legal": "legal/<slug:slug>/",
     "short-link": "s/<str:token>/",
