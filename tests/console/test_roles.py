@@ -276,6 +276,8 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
     known |= {"orders_order_find", "orders_order_reveal", "members_member_unblock"}
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
     known |= {"goods_goods_import"}
+    # Steps of the sign-in, before anybody has a role: test_second_factor.py.
+    known |= {"enrol", "second", "second-options"}
     known |= {f"goods_keybatch_{name}" for name in ("confirm", "drop", "undo")}
     known |= {
         f"{rows[model]._meta.app_label}_{model}_{name}"

@@ -60,6 +60,7 @@ NAMES = {
     "account-privacy-delete": "account/privacy/delete/",
     "account-privacy-keep": "account/privacy/keep/",
     "logout-everywhere": "account/sessions/end/",
+    "account-advice": "account/advice/",
     "official": "official/",
     "legal": "legal/<slug:slug>/",
     "short-link": "s/<str:token>/",
