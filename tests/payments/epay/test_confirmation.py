@@ -174,6 +174,7 @@ def test_without_an_answer_small_sums_are_granted_and_asked_about_again(
     assert fresh(attempt.order).status == "paid"
     till.wallet.clear_faults()
     till.wait(minutes=10)
+    till.run_outbox()
     assert confirmation.confirm_due(now=till.now) == 1
     assert fresh(attempt).confirm_at is None
     assert doubts() == []
