@@ -5,6 +5,7 @@ Builds finished values for the templates; decides nothing about money or rights.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from orders.choice import Typed, last_choice
 from orders.pricing import line_fen
 
 PAGE = 24
+SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 COUNTED = 99
 """A stock above it is told as plenty."""
 
@@ -76,6 +78,8 @@ class GoodsPage:
 
 def find(slug: str) -> Goods | None:
     """The thing with its stock, sold or not; None where it is unknown."""
+    if not SLUG.fullmatch(slug):
+        return None
     named = goods_sale.with_waiting(Goods.objects.filter(slug=slug))
     return named.select_related("category").first()
 
@@ -83,7 +87,7 @@ def find(slug: str) -> Goods | None:
 def zone_context(request: ShopRequest) -> dict[str, Any]:
     """The context of ``goods/zone.html``: one shelf or all, searched, by pages."""
     wish = request.GET.get("category", "")[:32]
-    typed = " ".join(request.GET.get("q", "").split())[:40]
+    typed = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:40]
     shelves = list(Category.objects.filter(goods__enabled=True).distinct())
     chosen = next((each for each in shelves if each.slug == wish), None)
     found = goods_sale.with_waiting(Goods.objects.filter(enabled=True))

@@ -202,10 +202,11 @@ class Till:
             if name.lower() not in ("content-type", "content-length", "host")
         }
         return Client().generic(
-            "POST",
+            notice.method,
             f"/payments/{gateway}/notify/",
             notice.body,
-            content_type=notice.headers["Content-Type"],
+            content_type=notice.headers.get("Content-Type", ""),
+            QUERY_STRING=notice.query,
             **headers,  # type: ignore[arg-type]
         )
 

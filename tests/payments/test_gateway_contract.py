@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.test import override_settings
 
 from kameng.devices import Device
 from members import rules
@@ -29,14 +30,23 @@ from payments.gateways.contract import (
 )
 from payments.models import Attempt, GatewayEvent, Refund
 from tests.sandbox.merchant import Received
+from tests.sandbox_process import Sandbox
 from tests.shopping import Till, broken, counts, fresh, new_member
 
 
 @pytest.fixture(params=gateways.GATEWAYS)
-def gateway(request: pytest.FixtureRequest, till: Till) -> Gateway:
-    found = gateways.get(request.param)
-    assert found is not None, "the sandbox's environment switches every gateway on"
-    return found
+def gateway(
+    request: pytest.FixtureRequest, till: Till, sandbox_process: Sandbox
+) -> Iterator[Gateway]:
+    names = {
+        name: value
+        for name, value in sandbox_process.environment.items()
+        if name.startswith("EPAY_")  # the till has the others on
+    }
+    with override_settings(**names):
+        found = gateways.get(request.param)
+        assert found is not None, "the sandbox's environment switches every gateway on"
+        yield found
 
 
 def ways(gateway: Gateway) -> Iterator[Way]:
@@ -149,7 +159,10 @@ def test_another_amount_is_kept_for_a_person_and_gives_nothing(
     assert status_of(attempt) == ("paid", "pending")
     assert fresh(attempt).paid_fen == amount_fen
     assert counts(member)["entitlements"] == 0
-    assert GatewayEvent.objects.get().outcome == "mismatch"
+    outcomes = GatewayEvent.objects.values_list("outcome", flat=True)
+    assert set(outcomes) == {
+        "mismatch"
+    }  # of the notice, and of the query that it led to
     assert broken(till.now, besides=("INV-12",)) == []
 
 
@@ -196,14 +209,18 @@ def test_a_lost_notice_is_found_by_asking_and_a_late_one_is_a_repeat(
 def test_an_unpaid_attempt_ends_with_its_order(
     till: Till, gateway: Gateway, attempt: Attempt
 ) -> None:
-    """A10: closed at the gateway, or by the gateway's own limit soon after."""
+    """A10: closed at the gateway, or by the gateway's own limit soon after.
+
+    epay has neither: it goes on waiting, and late money is honoured or returned.
+    """
     window = Window(attempt.created_at, attempt.order.expires_at)
     till.wait(minutes=32)
     assert till.expire() == 1
     assert status_of(attempt) == ("closed", "expired")
     number = attempt.out_trade_no
     trade = gateway.query(number, now=till.now, window=window)
-    assert trade.state in (TradeState.CLOSED, TradeState.MISSING)
+    endless = {TradeState.WAITING} if gateway.code == "epay" else set()
+    assert trade.state in {TradeState.CLOSED, TradeState.MISSING} | endless
     assert broken(till.now) == []
 
 
@@ -222,16 +239,19 @@ def test_money_for_a_cancelled_order_goes_back_once(
     if gateway.refunds == RefundCapability.NONE:
         assert till.wallet.trade(gateway.code, attempt.out_trade_no)["refunds"] == []
         return
-    notice = till.caught()[0]
+    # epay tells of no refund.
+    notices = [] if gateway.code == "epay" else till.caught()[:1]
     for _ in range(2):
-        assert told(till, gateway, notice)
-        assert told(till, gateway, payment)
+        for notice in (*notices, payment):
+            assert told(till, gateway, notice)
         till.wait(minutes=2)
         till.run_outbox()
         till.continue_refunds()
     assert fresh(refund).state == "success"
     [sent] = till.wallet.trade(gateway.code, attempt.out_trade_no)["refunds"]
-    assert (sent["amount_fen"], sent["number"]) == (1_500, refund.out_refund_no)
+    assert sent["amount_fen"] == 1_500
+    if gateway.code != "epay":  # its refunds have no number
+        assert sent["number"] == refund.out_refund_no
     assert counts(member)["entitlements"] == 0
     assert broken(till.now) == []
 
@@ -260,7 +280,10 @@ def test_an_outage_leaves_the_attempt_as_it_is(
 ) -> None:
     """FLT-22 to FLT-25: nothing is known, so nothing is said; then it is found."""
     till.wallet.pay(gateway.code, attempt.out_trade_no, notify="lose")
-    for fault in ("500", "malformed", "wrong_signature", "unsigned"):
+    faults = ["500", "malformed", "wrong_signature", "unsigned"]
+    if gateway.code == "epay":  # no answer of it is signed
+        faults = faults[:2]
+    for fault in faults:
         till.wallet.fault(gateway.code, "query", fault, count=1)
         till.wait(seconds=70)
         till.poll()

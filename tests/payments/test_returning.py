@@ -17,6 +17,7 @@ from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.offline import mark_paid
 from payments.returning import NotReturnable
+from tests.goods.shelves import make_goods
 from tests.rows import changed, fingerprint
 from tests.shopping import ALIPAY, Shopper, Till, broken, events_of, fresh
 from tests.shopping import new_member as someone
@@ -57,6 +58,7 @@ def goods(order: Order, book: Till, *, discount_bp: int, days: float) -> Order:
     )
     Order.objects.filter(pk=attempt.order_id).update(
         kind="goods",
+        goods=make_goods(),
         plan=None,
         status="paid",
         fulfil="done",

@@ -60,6 +60,8 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("account-privacy-keep", "logout-everywhere"),
         *("login-passkey", "account-passkeys", "account-passkey-new"),
         *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
+        *("account-advice", "account-returns"),
+        *("account-identities", "account-identity-bind"),
     )
     return {name: [reverse(name)] for name in plain} | {
         "healthz": ["/healthz"],
@@ -82,6 +84,8 @@ def addresses(world: World) -> dict[str, list[str]]:
         "order-payments": each("order-payments"),
         "order-status": each("order-status"),
         "order-cancel": each("order-cancel"),
+        "order-return": each("order-return"),
+        "order-openid": each("order-openid"),
         "short-link": [
             reverse("short-link", args=[token])
             for token in (world.token, world.paid_token, world.renew_token)
@@ -90,6 +94,14 @@ def addresses(world: World) -> dict[str, list[str]]:
         "return": [
             f"{reverse('return', args=['alipay'])}?token={world.paid_token}",
         ],
+        **{
+            name: [reverse(name, args=[provider]) for provider in ("wechat", "qq")]
+            for name in (
+                *("login-identity", "login-callback"),
+                *("account-identity", "account-confirm-with"),
+            )
+        },
+        "account-identity-unbind": [reverse("account-identity-unbind", args=[1])],
         "account-passkey": [reverse("account-passkey", args=[1])],
         "account-passkey-remove": [reverse("account-passkey-remove", args=[1])],
         "sms-report": [reverse("sms-report", args=["aliyun", "a" * 40])],

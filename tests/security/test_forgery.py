@@ -28,6 +28,9 @@ EXEMPT = {"notify", "return", "set_language", "sms-report"}
 """By the gateways' and providers' own proofs, by asking the gateway, by Fetch Metadata."""
 
 
+NOTED = {"members_visitday"}
+
+
 def every_view() -> Iterator[tuple[str, Any]]:
     def walk(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[tuple[str, Any]]:
         for pattern in patterns:
@@ -134,7 +137,10 @@ def everything(world: World) -> list[str]:
 
 @pytest.mark.parametrize("who", ["guest", "owner", "stranger"])
 def test_reading_every_page_changes_no_row(world: World, who: str) -> None:
-    """57: every address and every link on every page, by GET and by HEAD."""
+    """57: every address and every link on every page, by GET and by HEAD.
+
+    A member's day in the shop is noted, as a session is: nothing that she has changes.
+    """
     client = {
         "guest": Client,
         "owner": world.as_owner,
@@ -150,7 +156,7 @@ def test_reading_every_page_changes_no_row(world: World, who: str) -> None:
         assert headed.content == b""
     fragments = crawl(client, everything(world), headers={"HX-Request": "true"})
     assert {a.status_code for a in fragments.values()} <= {200, 204, 302, 303, 404, 405}
-    assert changed(before) == []
+    assert set(changed(before)) <= NOTED
 
 
 def test_reading_the_console_changes_no_row(world: World) -> None:
@@ -163,7 +169,7 @@ def test_reading_the_console_changes_no_row(world: World) -> None:
     pages = {url: a for url, a in read.items() if url.startswith("/console/")}
     assert len(pages) > 15
     assert {a.status_code for a in pages.values()} <= {200, 302, 403, 404, 405}
-    assert changed(before) == []
+    assert set(changed(before)) <= NOTED
 
 
 # --- htmx ----------------------------------------------------------------------------
