@@ -34,7 +34,7 @@ def _context(
         "status": story.status_word(),
         "attempt": pay_page.attempt_facts(shown) if shown else None,
         "delivery": facts(order, now=request.now),
-        "refund": {"amount_fen": story.refund.amount_fen} if story.refund else None,
+        "refund": pay_page.refund_facts(story.returned),
         "opened": opened or {},
         "token": "",
     }

@@ -106,6 +106,11 @@ class Story:
         needless = [refund for refund in self.alive if self._is_needless(refund)]
         return needless[-1] if needless else None
 
+    @property
+    def returned(self) -> Refund | None:
+        """The last of what goes back, of the order's own money first."""
+        return self.returns[-1] if self.returns else self.refund
+
     def _is_needless(self, refund: Refund) -> bool:
         settles = refund.attempt_id == self.order.settled_by_id
         return not settles or refund.second_payment_id is not None
@@ -200,7 +205,9 @@ def context(
         "retry_at": _retry_at(attempt, now=request.now) if attempt else None,
         "refused_reason": attempt.last_error if attempt and state == "refused" else "",
         "again_url": again_url(order),
-        "refund": refund_facts(story.refund),
+        "refund": refund_facts(
+            story.returned if order.kind == Kind.GOODS else story.refund
+        ),
         "token": token,
         **(_settled(request, order, token) if order.status == Status.PAID else {}),
     }
@@ -237,7 +244,7 @@ def order_context(request: ShopRequest, order: Order, *, token: str) -> dict[str
         "delivery": brought.get("delivery"),
         "story": [] if token else _story_rows(story),
         "again_url": again_url(order),
-        "refund": refund_facts(story.returns[-1] if story.returns else story.refund),
+        "refund": refund_facts(story.returned),
         "offer": None if token else _offer(order, now=request.now),
         "token": token,
         "here": "account",
