@@ -26,7 +26,6 @@ from orders.models import Fulfil, Order, Status
 
 FIRST_DAYS = 7
 """The plan a first-time shopper finds preselected, and the default afterwards."""
-FEWEST_DAYS = 2
 WEEK_DAYS, MONTH_DAYS = 7, 30
 _MOST_ROWS = 400
 """Of 91 days: one for the visit and a few for what was bought; more would change nothing."""
@@ -98,12 +97,12 @@ def steps_of(plans: Sequence[Plan], *, at: datetime) -> list[Step]:
 def temporary(request: ShopRequest) -> Found | None:
     """The temporary plan to recommend, with what the same days cost without it.
 
-    None while only one of her days is known: it says nothing about the next ones, so
-    the page keeps to what she bought last.
+    None on the very first of her days: it says nothing about the next ones, so the page
+    keeps to what she bought last.
     """
     history = of(request)
     plans = catalogue.current().on_sale(TierKind.TEMPORARY)
-    if history is None or len(history.days) < FEWEST_DAYS or not plans:
+    if history is None or not history.days - {history.today} or not plans:
         return None
     steps = steps_of(plans, at=request.now)
     advice = recommend(

@@ -213,7 +213,10 @@ def test_alipay_opens_each_product(
 def test_wechat_opens_each_product(
     built: dict[str, Gateway], world: Sandbox, notify_url: str, product: Product
 ) -> None:
-    request, now = order(product, notify_url), timezone.now()
+    # WeChat knows the openids that it has given to the service account.
+    appid = world.environment["WECHAT_MP_APP_ID"]
+    openid = world.control("people/")["people"][0]["openids"][appid]
+    request, now = order(product, notify_url, openid=openid), timezone.now()
     handover = built["wechat"].start(request, now=now)
     if product is Product.NATIVE:
         assert handover.kind == HandoverKind.QR
