@@ -383,9 +383,11 @@ def _origin(url: str) -> str:
 
 
 def _unionpay_origins(url: str) -> list[str]:
-    """The gateway and, of the real one, the cashier to which it redirects the form."""
-    is_real = (urlsplit(url).hostname or "").endswith(".95516.com")
-    return [_origin(url), *(["https://*.95516.com"] if is_real else [])]
+    """The gateway and, of the real one, the cashiers to which it may lead the form."""
+    own = _origin(url)
+    is_real = own.startswith("https://gateway.") and own.endswith(".95516.com")
+    cashiers = ("cashier.", "mcashier.") if is_real else ()  # desktop and phone
+    return [own, *(own.replace("gateway.", name) for name in cashiers)]
 
 
 def _qq_origins(url: str) -> list[str]:
