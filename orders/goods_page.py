@@ -29,8 +29,8 @@ from orders import goods_sale
 from orders.choice import Typed, last_choice
 from orders.pricing import line_fen
 
+SLUG = re.compile(r"[-A-Za-z0-9_]{1,40}", re.ASCII)
 PAGE = 24
-SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 COUNTED = 99
 """A stock above it is told as plenty."""
 
@@ -78,7 +78,7 @@ class GoodsPage:
 
 def find(slug: str) -> Goods | None:
     """The thing with its stock, sold or not; None where it is unknown."""
-    if not SLUG.fullmatch(slug):
+    if not SLUG.fullmatch(slug):  # a NUL would make PostgreSQL refuse the question
         return None
     named = goods_sale.with_waiting(Goods.objects.filter(slug=slug))
     return named.select_related("category").first()
@@ -87,7 +87,8 @@ def find(slug: str) -> Goods | None:
 def zone_context(request: ShopRequest) -> dict[str, Any]:
     """The context of ``goods/zone.html``: one shelf or all, searched, by pages."""
     wish = request.GET.get("category", "")[:32]
-    typed = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:40]
+    words = filter(str.isprintable, request.GET.get("q", "").replace("\t", " "))
+    typed = " ".join("".join(words).split())[:40]
     shelves = list(Category.objects.filter(goods__enabled=True).distinct())
     chosen = next((each for each in shelves if each.slug == wish), None)
     found = goods_sale.with_waiting(Goods.objects.filter(enabled=True))

@@ -10,10 +10,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from goods.models import Goods
 from notifications.models import Notification, Outbox
 from orders.models import Order, Status
 from payments.models import Attempt, EventOutcome, GatewayEvent
 from tests.console.conftest import pay
+from tests.goods.shelves import make_goods
 
 pytestmark = pytest.mark.django_db
 
@@ -76,12 +78,14 @@ def test_i14_every_number_links_to_the_list_behind_it(
     )
     Outbox.objects.create(key="dead", kind="sms", due_at=now, state="dead")
     Notification.objects.filter(channel="sms").update(state="failed")
+    make_goods(keys=1)
+    Goods.objects.update(low_since=timezone.now())
     shown = tiles(as_operator)
     assert {label: count for label, (count, _url) in shown.items()} == {
         "没有入账的钱": 1,
         "要人处理的退款": 0,
         "对不上的网关通知": 3,
-        "库存低的商品": 0,
+        "库存低的商品": 1,
         "对账差异": 0,
         "没取到的账单": 0,
         "近 7 天没发出的消息": 2,

@@ -179,6 +179,8 @@ def test_shelves_search_and_pages(book: Till, card: Goods):
     assert slugs("?category=tools") == ["cloud"]
     assert slugs("?q=云盘") == ["cloud"]
     assert slugs("?q=nothing") == []
+    assert slugs("?q=%00&category=%00") != []  # security 61
+    assert slugs("?q=%00nothing") == []
     assert slugs("?category=none&page=99999999999999999999") != []
     assert "没有找到" in guest.get("/zone/?q=nothing").text
     assert guest.get("/zone/gone/").status_code == 404
