@@ -149,13 +149,13 @@ def test_reading_every_page_changes_no_row(world: World, who: str) -> None:
     before = fingerprint()
     read = crawl(client, everything(world))
     assert len(read) > 50
-    assert {a.status_code for a in read.values()} <= {200, 204, 302, 303, 404, 405}
+    assert {a.status_code for a in read.values()} <= {200, 204, 302, 303, 400, 404, 405}
     for url in read:
         headed = client.head(url)
         assert headed.status_code < 500
         assert headed.content == b""
     fragments = crawl(client, everything(world), headers={"HX-Request": "true"})
-    assert {a.status_code for a in fragments.values()} <= {200, 204, 302, 303, 404, 405}
+    assert {a.status_code for a in fragments.values()} <= {200, 204, 302, 303, 400, 404, 405}
     assert set(changed(before)) <= NOTED
 
 
