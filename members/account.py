@@ -26,7 +26,6 @@ PAGE = 20
 @require_GET
 def account(request: MemberRequest) -> HttpResponse:
     member = request.user
-    visits.note(request, now=request.now)
     told = messages.history_for(member.pk, now=request.now, limit=NOTICES)
     context = {
         "here": "account",

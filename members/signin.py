@@ -8,6 +8,7 @@ from django.contrib.auth import login
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
+from members import visits
 from members.models import Member
 
 BACKEND = "members.staff.StaffBackend"
@@ -55,6 +56,7 @@ def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
     """
     member = _member(phone, now=now)
     enter(request, member)
+    visits.note(member, now=now)
     prove(request, now=now, by_phone=True)
     return member
 

@@ -1,8 +1,7 @@
 """The days on which a member was in the shop: noted once a day, kept for 90 days.
 
-Guests are not followed; who switched the recommendation off is not noted either. The
-choice page notes nothing, for it has no statement to spare: a day on which she bought
-counts by its order.
+Guests are not followed; who switched the recommendation off is not noted either. A day
+on which she bought counts by its order.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
-from django.http import HttpRequest
 
 from members.models import Member, VisitDay
 
@@ -27,11 +25,13 @@ def day_of(at: datetime) -> date:
     return at.astimezone(SHANGHAI).date()
 
 
-def note(request: HttpRequest, *, now: datetime) -> None:
-    """Note today for a signed-in member: one statement on the first page of her day."""
+def note(member: Member, *, now: datetime) -> None:
+    """Note today for a member who has just signed in: one statement, once a day.
+
+    No page notes anything: reading changes nothing (security 57).
+    """
     global _noted
-    member = request.user
-    if not member.is_authenticated or not member.wants_advice:
+    if not member.wants_advice:
         return
     today = day_of(now)
     if _noted is None or _noted[0] != today or len(_noted[1]) > _MANY:

@@ -22,7 +22,6 @@ from members import (
     phone_step,
     phones,
     rules,
-    visits,
     way_back,
 )
 from members.context import standing_facts
@@ -41,7 +40,6 @@ from payments.models import Attempt
 @require_GET
 def home(request: ShopRequest) -> HttpResponse:
     """The ladder at once; cached whole for visitors without a session."""
-    visits.note(request, now=request.now)
     temporary = choice.stubs(Page(request, TierKind.TEMPORARY))
     sold = [stub for stub in temporary if not stub["sold_off"]]
     promoted = [stub for stub in sold if stub["promo_ends_at"]]
@@ -58,7 +56,6 @@ def home(request: ShopRequest) -> HttpResponse:
 @require_GET
 def membership(request: ShopRequest) -> HttpResponse:
     """Two entries, temporary and long-term, with the perks side by side."""
-    visits.note(request, now=request.now)
     temporary = Page(request, TierKind.TEMPORARY)
     context = {
         "here": "membership",

@@ -7,7 +7,6 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from kameng.http import ShopRequest
-from members import visits
 from orders import goods_page
 from orders.goods_page import GoodsPage
 from orders.views import with_channels
@@ -15,7 +14,6 @@ from orders.views import with_channels
 
 @require_GET
 def zone(request: ShopRequest) -> HttpResponse:
-    visits.note(request, now=request.now)
     return render(request, "goods/zone.html", goods_page.zone_context(request))
 
 
