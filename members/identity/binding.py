@@ -100,7 +100,8 @@ def find(person: Person) -> Identity | None:
     if person.unionid and (same := known.filter(unionid=person.unionid).first()):
         return same
     found = known.filter(appid=person.appid, openid=person.openid).first()
-    if found and found.unionid and person.unionid:
+    # The same unionid may be there by now: a rival added it between the two looks.
+    if found and found.unionid and person.unionid not in ("", found.unionid):
         log.error("identity #%s: another unionid than before", found.pk)
         raise Refused("other-unionid")
     return found
