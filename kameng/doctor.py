@@ -23,7 +23,7 @@ from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kameng import embedded, freshness
+from kameng import clock, embedded, freshness
 from notifications import outbox, sms
 from payments import gateways
 from payments.gateways import keys
@@ -261,11 +261,9 @@ def _sms(now: datetime) -> Iterator[Line]:
 @examination("clock")
 def _clock(now: datetime) -> Iterator[Line]:
     """Compare this machine's clock with the database's and the gateways'."""
-    if connection.vendor == "postgresql":
-        asked_at = timezone.now()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            yield _skew("the database's", cursor.fetchone()[0], asked_at)
+    asked_at = timezone.now()
+    if (theirs := clock.of_database()) is not None:
+        yield _skew("the database's", theirs, asked_at)
     for gateway in gateways.available():
         yield _clock_of(gateway.code, gateway.origins[0])
 

@@ -24,7 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from django.views.i18n import set_language as django_set_language
 
-from kameng import freshness
+from kameng import clock, freshness
 from kameng.static_pages import unavailable
 
 INSIDE = tuple(
@@ -53,17 +53,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Whether this process can serve: database, broker, freshness of the sweeps.
+    """Whether this process can serve: database, clock, broker, freshness of the sweeps.
 
-    Only the database decides the status; without a broker the shop goes on (H5).
+    Only the first two decide the status: holds and memberships of a wrong time are
+    wrong for good (FLT-33), while without a broker the shop goes on (H5).
     """
     checks = {"database": _database(), "broker": _broker()}
-    checks["sweeps"] = (
-        freshness.of_sweeps(now=timezone.now())
-        if checks["database"] == "ok"
-        else "unknown"
-    )
-    status = 200 if checks["database"] == "ok" else 503
+    stands = checks["database"] == "ok"
+    checks["clock"] = _clock() if stands else "unknown"
+    checks["sweeps"] = freshness.of_sweeps(now=timezone.now()) if stands else "unknown"
+    status = 200 if checks["database"] == checks["clock"] == "ok" else 503
     return JsonResponse({"ready": status == 200, "checks": checks}, status=status)
 
 
@@ -73,6 +72,14 @@ def _database() -> str:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return "down"
+    return "ok"
+
+
+def _clock() -> str:
+    try:
+        clock.agreed_now()
+    except clock.Astray:
+        return "astray"
     return "ok"
 
 

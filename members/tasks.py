@@ -1,13 +1,13 @@
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
-from django.utils import timezone
 
+from kameng import clock
 from members import codes, reminders, visits
 
 
 @shared_task(ignore_result=True)
 def forget_codes_task() -> None:
-    codes.forget(now=timezone.now())
+    codes.forget(now=clock.agreed_now())
 
 
 @shared_task(ignore_result=True)
@@ -17,9 +17,9 @@ def clear_sessions_task() -> None:
 
 @shared_task(ignore_result=True)
 def forget_visits_task() -> int:
-    return visits.forget_old(now=timezone.now())
+    return visits.forget_old(now=clock.agreed_now())
 
 
 @shared_task(ignore_result=True)
 def schedule_reminders_task() -> int:
-    return reminders.schedule(now=timezone.now())
+    return reminders.schedule(now=clock.agreed_now())

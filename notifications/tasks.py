@@ -1,9 +1,9 @@
 from celery import shared_task
-from django.utils import timezone
 
+from kameng import clock
 from notifications import outbox
 
 
 @shared_task(ignore_result=True)
 def run_outbox_task() -> None:
-    outbox.run_due(now=timezone.now())
+    outbox.run_due(now=clock.agreed_now())

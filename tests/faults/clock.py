@@ -2,7 +2,7 @@
 
 ``django.utils.timezone.now`` is the only clock the shop reads at its borders. Here it
 adds the seconds that stand in a file shared by all processes, or in one of a process's
-own, whose clock then is wrong (FLT-33).
+own, whose clock then is wrong (FLT-33). The database's clock is always that of all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 VARIABLE = "FAULTS_CLOCK"
+OF_DATABASE = "FAULTS_CLOCK_OF_DATABASE"
 _FORMAT = struct.Struct("d")
 
 
@@ -29,10 +30,15 @@ def shift(path: Path, seconds: float) -> None:
 
 
 def install() -> None:
-    """Put this process's ``timezone.now`` under the clock that the environment names."""
+    """Put this process's ``timezone.now``, and what it takes for the database's clock,
+    under the clocks that the environment names.
+    """
     from django.utils import timezone
 
+    from kameng import clock
+
     timezone.now = _reading(Path(os.environ[VARIABLE]))
+    clock.of_database = _reading(Path(os.environ[OF_DATABASE]))
 
 
 def _reading(path: Path) -> Callable[[], datetime]:

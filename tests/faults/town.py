@@ -158,7 +158,8 @@ class Town:
     def complaints(self) -> list[str]:
         """Errors that no handler expected, from the logs of all processes.
 
-        A task that finds no database ends with an error and comes again by itself.
+        A task that finds no database, or whose clock is wrong, ends with an error and
+        comes again by itself.
         """
         return [
             f"{log.name}: {line}"
@@ -166,7 +167,7 @@ class Town:
             if log.name != "postgres.log"
             for line in log.read_text(errors="replace").splitlines()
             if "Internal Server Error" in line or "raised unexpected" in line
-            if "OperationalError" not in line
+            if "OperationalError" not in line and "Astray" not in line
         ]
 
 
@@ -254,6 +255,7 @@ def environment(
         "PYTHONPATH": str(ROOT),
         points.FOLDER: str(folder / "orders"),
         clock.VARIABLE: str(folder / "clock"),
+        clock.OF_DATABASE: str(folder / "clock"),
     }
 
 

@@ -31,7 +31,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from redis import Redis
 
-from kameng import doctor, freshness
+from kameng import clock, doctor, freshness
 from kameng.doctor import Level
 from kameng.models import JobRun
 from members.models import Member, Plan
@@ -102,6 +102,19 @@ def test_readyz_says_whether_the_sweeps_are_fresh(client: Client):
     assert client.get("/readyz").json()["checks"]["sweeps"] == "stale"
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("off", "status"), [(59, 200), (61, 503), (-61, 503)])
+def test_readyz_minds_a_clock_that_is_not_the_databases(
+    client: Client, monkeypatch: pytest.MonkeyPatch, off: int, status: int
+):
+    """FLT-33"""
+    theirs = timezone.now() + timedelta(seconds=off)
+    monkeypatch.setattr(clock, "of_database", lambda: theirs)
+    answer = client.get("/readyz")
+    assert answer.status_code == status
+    assert answer.json()["checks"]["clock"] == ("ok" if status == 200 else "astray")
+
+
 # --- sweep -------------------------------------------------------------------------
 
 
@@ -140,6 +153,28 @@ def test_sweep_does_the_work(shop: None, member: Member):
     assert order.status == Status.EXPIRED
     [line] = [line for line in said.splitlines() if line.startswith("expire-orders")]
     assert "1 done" in line
+
+
+@pytest.mark.django_db
+def test_a_machine_whose_clock_is_ahead_runs_no_job(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """FLT-33, H10: nothing is expired, sent or debited too early."""
+    theirs = timezone.now() - timedelta(minutes=10)
+    monkeypatch.setattr(clock, "of_database", lambda: theirs)
+    code, said = command("sweep")
+    assert code == 2
+    assert said.count("failed: Astray") == len(SCHEDULE)
+    assert "+600 s off the database's" in caplog.text
+    assert not JobRun.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="its clock is ours")
+def test_postgresql_is_asked_for_its_time():
+    theirs = clock.of_database()
+    assert theirs is not None
+    assert abs(timezone.now() - theirs) < timedelta(seconds=5)
 
 
 @pytest.mark.django_db
