@@ -38,5 +38,5 @@ def of_database() -> datetime | None:
         return None
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        (theirs,) = cursor.fetchone()
-    return theirs  # type: ignore[no-any-return]
+        theirs: datetime = cursor.fetchone()[0]
+    return theirs
