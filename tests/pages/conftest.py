@@ -47,5 +47,8 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     yield page
+    page.unroute_all(
+        behavior="ignoreErrors"
+    )  # or closing waits for a request on its way
     page.close()
     assert said == []

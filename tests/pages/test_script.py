@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import parse_qs
 
 import pytest
@@ -301,8 +301,12 @@ def test_the_order_number_is_copied_without_its_spaces(
 
 
 @pytest.fixture
-def plain(browser: Browser) -> Page:
-    return browser.new_context(java_script_enabled=False, locale="zh-CN").new_page()
+def plain(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(java_script_enabled=False, locale="zh-CN")
+    page = context.new_page()
+    yield page
+    page.unroute_all(behavior="ignoreErrors")
+    context.close()
 
 
 def test_without_script_the_welcome_is_a_section_that_closes(
@@ -367,6 +371,7 @@ def test_a_wallet_that_takes_a_form_is_opened_by_script_once(
     assert page.url == f"{address}/{name}"
     with page.expect_request(FRONT):
         button.click()
+    page.wait_for_url(FRONT)
 
 
 def test_without_script_a_button_posts_the_form_to_the_wallet(
@@ -377,6 +382,7 @@ def test_without_script_a_button_posts_the_form_to_the_wallet(
     with plain.expect_request(FRONT) as sent:
         plain.get_by_role("button", name="打开云闪付付款").click()
     assert parse_qs(sent.value.post_data or "") == FIELDS
+    plain.wait_for_url(FRONT)
 
 
 def test_every_state_has_one_primary_button_at_most(page: Page, address: str) -> None:
