@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import hypothesis
 import pytest
+from django.utils import timezone
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from kameng import clock
 from members import catalogue, rules, visits
 from members.management.commands.demo import fill
 from members.models import Member, Plan
-from notifications import outbox
+from notifications import outbox, wake
 from payments import epay_channels
 from tests.sandbox.merchant import NoticeServer
 from tests.sandbox_process import Sandbox, running_sandbox
@@ -32,8 +34,9 @@ hypothesis.settings.load_profile("shop")
 
 
 @pytest.fixture(autouse=True)
-def fresh_caches() -> Iterator[None]:
+def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the process keeps for seconds must not leak between tests."""
+    monkeypatch.setattr(wake, "_asleep_until", 0.0)
     catalogue.forget()
     rules.forget()
     epay_channels.forget()
@@ -43,6 +46,12 @@ def fresh_caches() -> Iterator[None]:
     rules.forget()
     epay_channels.forget()
     visits.forget_noted()
+
+
+@pytest.fixture(autouse=True)
+def database_that_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests move this process's clock, and the database's goes with it."""
+    monkeypatch.setattr(clock, "of_database", lambda: timezone.now())
 
 
 @pytest.fixture

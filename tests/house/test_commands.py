@@ -32,6 +32,7 @@ from django.utils.module_loading import import_string
 from redis import Redis
 
 from kameng import clock, doctor, freshness
+from kameng.clock import of_database
 from kameng.doctor import Level
 from kameng.models import JobRun
 from members.models import Member, Plan
@@ -172,7 +173,7 @@ def test_a_machine_whose_clock_is_ahead_runs_no_job(
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="its clock is ours")
 def test_postgresql_is_asked_for_its_time():
-    theirs = clock.of_database()
+    theirs = of_database()
     assert theirs is not None
     assert abs(timezone.now() - theirs) < timedelta(seconds=5)
 

@@ -399,8 +399,7 @@ def test_the_operators_hours_count(holder: Member):
 @pytest.mark.django_db
 def test_the_task_is_the_scan(holder: Member, monkeypatch: pytest.MonkeyPatch):
     give(holder, 7 * DAY)
-    for clock in ("django.utils.timezone.now", "kameng.clock.of_database"):
-        monkeypatch.setattr(clock, lambda: NOW + 4 * DAY)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOW + 4 * DAY)
     assert schedule_reminders_task() == 1
 
 

@@ -29,7 +29,6 @@ def broker(monkeypatch: Any) -> Iterator[Any]:
         wake._impatient_connection.cache_clear()
 
     monkeypatch.setitem(app.conf, "task_always_eager", False)
-    monkeypatch.setattr(wake, "_asleep_until", 0.0)
     yield use
     wake._impatient_connection.cache_clear()
 
