@@ -61,8 +61,8 @@ class RealName(models.Model):
                 name="real_name_digest_or_hand",
                 condition=Q(provider="hand", digest="", slot__isnull=True)
                 | ~Q(provider="hand")
-                & Q(digest__regex=r"^[0-9a-f]{64}$", slot__gte=1)
-                & Q(slot__lte=ACCOUNTS_MAX),
+                & Q(digest__regex=r"^[0-9a-f]{64}$", slot__isnull=False)
+                & Q(slot__gte=1, slot__lte=ACCOUNTS_MAX),
             ),
             models.UniqueConstraint(fields=["digest", "slot"], name="real_name_slots"),
         ]
