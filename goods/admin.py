@@ -29,7 +29,7 @@ SHOWN_LINES = 200
 SHOWN_CHANGES = 20
 LARGEST = 5_000_000
 """Bytes of a file: 50,000 keys of 100 characters."""
-WATCHED = ("price_fen", "member_discount", "enabled")
+WATCHED = ("price_fen", "member_discount", "real_name_from_fen", "enabled")
 """What the history keeps."""
 
 
@@ -115,8 +115,8 @@ class GoodsAdmin(Reporting, ConsoleAdmin):
             GoodsChange(
                 goods=obj,
                 field=field,
-                old=str(before.get(field, "")),
-                new=str(getattr(obj, field)),
+                old=_stored(before.get(field)),
+                new=_stored(getattr(obj, field)),
                 actor=actor,
                 changed_at=now_of(request),
             )
@@ -176,11 +176,16 @@ class GoodsAdmin(Reporting, ConsoleAdmin):
 STOCK = ("stock", "low_since")
 
 
+def _stored(value: Any) -> str:
+    """A value as the history keeps it; nothing is kept as nothing."""
+    return "" if value is None else str(value)
+
+
 def _line(change: GoodsChange) -> dict[str, Any]:
     labels = {f.name: f.verbose_name for f in Goods._meta.fields}
 
     def words(value: str) -> str:
-        if change.field == "price_fen" and value:
+        if change.field in ("price_fen", "real_name_from_fen") and value:
             return yuan(int(value))
         return {"": "–", "True": _("是"), "False": _("否")}.get(value, value)
 

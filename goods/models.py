@@ -82,6 +82,13 @@ class Goods(models.Model):
     low_stock = models.PositiveIntegerField(
         _("库存提醒线"), default=10, help_text=_("少于这么多时提醒一次，0 是不提醒。")
     )
+    real_name_from_fen = models.PositiveIntegerField(
+        _("多少起要实名（分）"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("一单到这个金额，买的人要先实名认证。空着就是不要。"),
+    )
     restocks = models.BooleanField(
         _("会补货"), default=True, help_text=_("不再补货的，卖完就显示「已售完」。")
     )

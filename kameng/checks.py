@@ -1,4 +1,4 @@
-"""What keeps a gateway or an SMS provider from working, found before anybody pays.
+"""What keeps a gateway or a provider from working, found before anybody pays.
 
 A gateway without any key is off; one with some of them, or with a broken one, is a
 mistake. In production that stops the start of every process; elsewhere it is a line of
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 
 def refuse_broken_settings() -> None:
-    """Raise when a gateway or the SMS provider is half configured or broken.
+    """Raise when a gateway or a provider is half configured or broken.
 
     raises  ImproperlyConfigured with a line for each setting, which names it
     """
@@ -41,6 +41,7 @@ def outside_world(**_: Any) -> list[CheckMessage]:
 
 def _broken() -> list[str]:
     from members.identity import offers
+    from members.real_name import providers
     from notifications import sms
     from payments import gateways
 
@@ -48,6 +49,7 @@ def _broken() -> list[str]:
         *gateways.broken(),
         *sms.problems(),
         *offers.broken(),
+        *providers.problems(),
         *_sandbox_certificates(),
     ]
 

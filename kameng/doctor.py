@@ -23,7 +23,10 @@ from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
+from goods.models import Goods
 from kameng import clock, embedded, freshness
+from members.models import Tier
+from members.real_name import providers
 from notifications import outbox, sms
 from payments import gateways
 from payments.gateways import keys
@@ -256,6 +259,32 @@ def _sms(now: datetime) -> Iterator[Line]:
     if not found:
         level = Level.NOTE if settings.SMS_PROVIDER == "sandbox" else Level.OK
         yield Line("sms", level, f"SMS_PROVIDER is {settings.SMS_PROVIDER}")
+
+
+@examination("real-names")
+def _real_names(now: datetime) -> Iterator[Line]:
+    """Who verifies names, and what cannot be bought while nobody does."""
+    found = providers.problems()
+    for line in found:
+        yield Line("real-names", Level.PROBLEM, line)
+    asking = sum(
+        model.objects.filter(enabled=True, real_name_from_fen__isnull=False).count()
+        for model in (Goods, Tier)
+    )
+    chosen = settings.REAL_NAME_PROVIDER
+    if chosen and not found:
+        level = Level.NOTE if chosen == "sandbox" else Level.OK
+        words = f"REAL_NAME_PROVIDER is {chosen}; {asking} goods and tiers ask"
+        yield Line("real-names", level, words)
+    elif asking and not chosen:
+        words = (
+            f"REAL_NAME_PROVIDER is empty: {asking} goods and tiers that ask for a "
+            "verified name are sold to nobody new"
+        )
+        yield Line("real-names", Level.PROBLEM, words)
+    elif not chosen:
+        words = "REAL_NAME_PROVIDER is empty, and nothing asks for a verified name"
+        yield Line("real-names", Level.OK, words)
 
 
 @examination("clock")

@@ -348,7 +348,22 @@ ALIYUN_SMS_ACCESS_KEY_SECRET = env.text("ALIYUN_SMS_ACCESS_KEY_SECRET")
 ALIYUN_SMS_SIGN_NAME = env.text("ALIYUN_SMS_SIGN_NAME")
 ALIYUN_SMS_TEMPLATES = env.text("ALIYUN_SMS_TEMPLATES")
 
+# --- Verifying names ---------------------------------------------------------------
+
+REAL_NAME_PROVIDER = env.choice("REAL_NAME_PROVIDER", ("", "sandbox", "tencent"), "")
+"""Who verifies names; empty: what asks for a verified name cannot be bought."""
+REAL_NAME_SANDBOX_URL = env.url(
+    "REAL_NAME_SANDBOX_URL", "http://127.0.0.1:8001/real-name/check"
+)
+TENCENT_FACEID_URL = _endpoint(
+    "TENCENT_FACEID_URL", "https://faceid.tencentcloudapi.com"
+)
+TENCENT_FACEID_SECRET_ID = env.text("TENCENT_FACEID_SECRET_ID")
+TENCENT_FACEID_SECRET_KEY = env.text("TENCENT_FACEID_SECRET_KEY")
+
 if PRODUCTION:
+    if REAL_NAME_PROVIDER == "sandbox":
+        raise ImproperlyConfigured("REAL_NAME_PROVIDER: the sandbox in production")
     if SMS_PROVIDER == "sandbox":
         raise ImproperlyConfigured("SMS_PROVIDER: production needs tencent or aliyun")
     for _name in (
@@ -365,6 +380,7 @@ if PRODUCTION:
         "TENCENT_SMS_SECRET_ID",
         "TENCENT_SMS_SDK_APP_ID",
         "ALIYUN_SMS_ACCESS_KEY_ID",
+        "TENCENT_FACEID_SECRET_ID",
     ):
         if "SANDBOX" in globals()[_name].upper():
             raise ImproperlyConfigured(f"{_name}: the sandbox's value in production")

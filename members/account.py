@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from kameng.http import MemberRequest, SeeOther, ShopRequest
 from members import guide, visits
 from members.context import DISMISSED, standing_facts
+from members.real_name import holding
 from notifications import messages
 from payments import pay_page
 
@@ -41,6 +42,7 @@ def account(request: MemberRequest) -> HttpResponse:
         ],
         "guide": guide.of(member),
         "wants_advice": member.wants_advice,
+        "real_name": holding.state_of(holding.of(member), now=request.now).value,
     }
     return render(request, "members/account.html", context)
 

@@ -20,6 +20,7 @@ from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, PageAdmin, lin
 from kameng.templatetags.shop import discount, duration
 from members import catalogue_admin, codes, phones, rule_bounds, unblocking
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
+from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
 from payments import merging_page
@@ -61,6 +62,15 @@ class MemberAdmin(PageAdmin):
         return [
             path("unblock/", view, name="members_member_unblock"),
             path("<int:pk>/merge/", merge, name="members_member_merge"),
+            *[
+                path(
+                    f"<int:pk>/real-name/{act}/",
+                    self.admin_site.admin_view(self.real_name_view),
+                    {"act": act},
+                    name=f"members_member_real_name_{act.replace('-', '_')}",
+                )
+                for act in desk.ACTS
+            ],
             *super().get_urls(),
         ]
 
@@ -71,6 +81,10 @@ class MemberAdmin(PageAdmin):
     def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         return merging_page.page(request, self.get_object(request, str(pk)), context)
+
+    def real_name_view(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return desk.page(request, self.get_object(request, str(pk)), act, context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Shoppers; staff accounts are for superusers to see (security 68)."""
@@ -90,6 +104,7 @@ class MemberAdmin(PageAdmin):
             "segments": segments.order_by("-starts_at")[:SHOWN_ROWS],
             "entitlements": entitlements.order_by("-pk")[:SHOWN_ROWS],
             "pauses": pauses.order_by("-pk")[:SHOWN_ROWS],
+            "real_name": desk.facts(row, now=now),
             "merged": row.merged.order_by("-pk")[:SHOWN_ROWS],
             "orders": row.orders.order_by("-pk")[:SHOWN_ROWS],
             "told": [
@@ -246,6 +261,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                 )
             },
         ),
+        (gettext_lazy("实名认证"), {"fields": ("real_name_accounts",)}),
         (
             gettext_lazy("提醒（点、秒）"),
             {

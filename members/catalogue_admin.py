@@ -30,6 +30,7 @@ FIELDS = {
     "promo_starts_at": gettext_lazy("优惠开始"),
     "promo_ends_at": gettext_lazy("优惠结束"),
     "discount_bp": gettext_lazy("折扣"),
+    "real_name_from_fen": gettext_lazy("多少起要实名"),
     "enabled": gettext_lazy("在售"),
 }
 """What a line of the price history is about."""
@@ -188,7 +189,7 @@ def in_words(field: str, value: str) -> str:
     match field, value:
         case _, "":
             return "–"
-        case (("price_fen" | "promo_price_fen"), _):
+        case (("price_fen" | "promo_price_fen" | "real_name_from_fen"), _):
             return yuan(int(value))
         case "discount_bp", _:
             return discount(int(value)) or gettext("无折扣")
@@ -274,7 +275,16 @@ class TierAdmin(CatalogueAdmin):
     form = TierForm
     made_once = ("code", "kind")
     inlines = (TierBenefitInline,)
-    fields = ("code", "kind", "name", "name_en", "rank", "discount_bp", "enabled")
+    fields = (
+        "code",
+        "kind",
+        "name",
+        "name_en",
+        "rank",
+        "discount_bp",
+        "real_name_from",
+        "enabled",
+    )
     list_display = ("name", "kind", "rank", "rate", "sale")
     sortable_by = ()
 

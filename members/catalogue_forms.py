@@ -121,6 +121,12 @@ class PlanForm(RuledForm):
 
 
 class TierForm(RuledForm):
+    real_name_from = YuanField(
+        label=_("多少起要实名（元）"),
+        required=False,
+        help_text=_("一单到这个金额，买的人要先实名认证。空着就是不要。"),
+    )
+
     class Meta:
         model = Tier
         fields = (
@@ -135,8 +141,16 @@ class TierForm(RuledForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            least = self.instance.real_name_from_fen
+            self.initial.setdefault("real_name_from", least)
         if self.instance.pk and catalogue_rules.is_sold(self.instance):
             self.fields["rank"].widget.attrs["readonly"] = True
+
+    def _post_clean(self) -> None:
+        if "real_name_from" in self.cleaned_data:
+            self.instance.real_name_from_fen = self.cleaned_data["real_name_from"]
+        super()._post_clean()
 
     def faults(self) -> list[Fault]:
         return catalogue_rules.tier_faults(self.instance)

@@ -57,7 +57,10 @@ def required[View: Callable[..., HttpResponse]](*, back: str) -> Callable[[View]
                 wish = urlencode({"next": request.get_full_path()})
                 return SeeOther(f"{reverse('account-confirm')}?{wish}")
             step = Step(phone_step.entry(), 403)
-            return _page(request, step, where=resolve_url(back))
+            where = resolve_url(back)
+            if "next" in request.POST:  # judged where it is used
+                where = f"{where}?{urlencode({'next': request.POST['next']})}"
+            return _page(request, step, where=where)
 
         return cast("View", guarded)
 

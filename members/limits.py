@@ -1,6 +1,6 @@
 """How often something may happen: windows counted in the database, atomically.
 
-Used for one-time codes, order look-up and the console's log-in. One row a key is both
+Used for one-time codes, order look-up, names and the console's log-in. One row a key is both
 the memory and the lock, so parallel requests cannot slip through together, on
 PostgreSQL and on SQLite.
 """
@@ -121,6 +121,16 @@ def count(limits: Iterable[Limit], logs: dict[str, HitLog], *, now: datetime) ->
                     window.seconds,
                 )
     save(changed)
+
+
+def give_back(limits: Iterable[Limit], *, now: datetime) -> None:
+    """Uncount the newest hit of every key; inside a transaction only."""
+    limits = list(limits)
+    logs = hold((limit.key for limit in limits), now=now)
+    for limit in limits:
+        for window in limit.windows:
+            logs[limit.key].take_back(window, now=now)
+    save(logs.values())
 
 
 def save(logs: Iterable[HitLog]) -> None:

@@ -13,6 +13,7 @@ from django.db.models import Value
 from django.db.models.functions import Greatest
 
 from members.models import Member
+from members.real_name import holding
 from members.stacking import whole_second
 from members.timeline import rebuild
 
@@ -26,7 +27,8 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     may want to use again or that the carrier gives to somebody else. Whoever proves it
     next opens an account of her own and sees nothing of this one. A session of the
     source is worth nothing from now on, because the account is closed. WeChat and QQ
-    lead to the target; passkeys name the account that they were made for and end.
+    lead to the target; passkeys name the account that they were made for and end. The
+    better of two verified names stays.
 
     raises  TimelineFull
     """
@@ -38,6 +40,8 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source.entitlements.update(member=target)
     source.identities.update(member=target)
     source.passkeys.all().delete()
+    source.real_name_checks.update(member=target)
+    holding.merge_locked(source, target)
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

@@ -22,7 +22,7 @@ PLAN_FIELDS = (
     "promo_ends_at",
     "enabled",
 )
-TIER_FIELDS = ("discount_bp", "enabled")
+TIER_FIELDS = ("discount_bp", "real_name_from_fen", "enabled")
 
 
 def save_plan(plan: Plan, *, actor: Member | None, now: datetime) -> None:
@@ -42,7 +42,7 @@ def save_plan(plan: Plan, *, actor: Member | None, now: datetime) -> None:
 
 
 def save_tier(tier: Tier, *, actor: Member | None, now: datetime) -> None:
-    """Save a tier, with a line for each change of its discount or sale state."""
+    """Save a tier, with a line for each change of its terms or sale state."""
     with transaction.atomic():
         before = _stored(tier)
         tier.save()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from members.models import ShopRules
+from members.models import ACCOUNTS_MAX, ShopRules
 
 HOUR, DAY = 3_600, 86_400
 
@@ -35,6 +35,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "codes_per_hour": (1, 1_000_000),
     "codes_per_day": (1, 10_000_000),
     "failures_alarm": (10, 1_000_000),
+    "real_name_accounts": (1, ACCOUNTS_MAX),
     "quiet_from_hour": (0, 23),
     "quiet_until_hour": (0, 23),
     "reminder_seconds": (HOUR, 30 * DAY),

@@ -36,11 +36,14 @@ LOOK = (
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
 GOODS = ("goods.category", "goods.goods")
+REAL_NAMES = ("members.realname",)
+"""Taking one back is for both, confirming one by hand for operators
+(members.real_name.desk); the rows have no page of their own."""
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
 """What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
-    SUPPORT: {"view": LOOK},
+    SUPPORT: {"view": LOOK, "delete": REAL_NAMES},
     OPERATOR: {
         "view": (
             *LOOK,
@@ -62,6 +65,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "members.shoprules",
             "payments.epaychannel",
             *MONEY_IN_AND_OUT,
+            *REAL_NAMES,
         ),
         "change": (
             *CATALOGUE,
@@ -73,7 +77,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "members.member",  # merging two accounts (payments.merging_page)
             *DECISIONS,
         ),
-        "delete": CATALOGUE,
+        "delete": (*CATALOGUE, *REAL_NAMES),
     },
 }
 

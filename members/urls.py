@@ -2,6 +2,7 @@ from django.urls import path
 
 from members import account, confirm, passkey_views, phone_change, privacy_views, views
 from members.identity import views as identity
+from members.real_name import views as real_name
 
 urlpatterns = [
     path("login/", views.login, name="login"),
@@ -49,6 +50,12 @@ urlpatterns = [
         "account/privacy/delete/", privacy_views.delete, name="account-privacy-delete"
     ),
     path("account/privacy/keep/", privacy_views.keep, name="account-privacy-keep"),
+    path("account/real-name/", real_name.page, name="account-real-name"),
+    path(
+        "account/real-name/withdraw/",
+        real_name.withdraw,
+        name="account-real-name-withdraw",
+    ),
     path("account/sessions/end/", views.logout_everywhere, name="logout-everywhere"),
     path("account/orders/", account.orders, name="account-orders"),
     path(

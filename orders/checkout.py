@@ -14,7 +14,7 @@ from goods.models import Goods
 from members import rules
 from members.models import Member, Plan
 from members.timeline import LONGEST, lock_member
-from orders import goods_sale
+from orders import goods_sale, real_name
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk
 from orders.numbers import random_number
 from orders.pricing import line_fen
@@ -86,6 +86,14 @@ class TooManyFromAddress(NotPlaced):
     """The address holds too many unpaid orders (security 84)."""
 
 
+class NameWanted(NotPlaced):
+    """A sum of this thing is sold to adults whose name is verified (S22)."""
+
+    def __init__(self, lack: real_name.Lack) -> None:
+        super().__init__(lack)
+        self.lack = lack
+
+
 def placed_before(
     client_token: str, *, member_id: int | None, phone: str | None
 ) -> Order | None:
@@ -126,7 +134,8 @@ def place_order(
 
     goods_slug  of goods in the zone; else ``plan_slug`` names a plan
     shown_fen   the total that the page showed, in fen
-    raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress;
+    raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress,
+                NameWanted;
                 for goods GoodsGone, OutOfStock, LimitReached
     """
     try:
@@ -142,6 +151,7 @@ def place_order(
                 order = _frozen(member, plan, quantity, now=now)
             if order.member.merged_into_id is not None:
                 raise PlanGone("an account that is over")
+            _refuse_nameless(order, now=now)
             _refuse_hoarding(order.member, address_digest, now=now)
             order.no = random_number()
             order.client_token = client_token
@@ -234,6 +244,15 @@ def _order_of_goods(
     if shown_fen != order.amount_fen:
         raise PriceChanged(goods, order.amount_fen)
     return order
+
+
+def _refuse_nameless(order: Order, *, now: datetime) -> None:
+    """Raise when a sum like this one is sold to verified adults alone, and she is none."""
+    thing = order.plan.tier if order.plan is not None else order.goods
+    assert thing is not None
+    found = real_name.lack(thing, order.amount_fen, order.member, now=now)
+    if found is not None:
+        raise NameWanted(found)
 
 
 def _refuse_hoarding(member: Member, address_digest: str, *, now: datetime) -> None:

@@ -22,7 +22,7 @@ from members.identity import offers
 from members.models import Plan, TierKind
 from members.phone_step import FieldError
 from members.standing import Standing, preview
-from orders import advice
+from orders import advice, real_name
 from orders.advice import FIRST_DAYS
 from orders.pricing import line_fen
 
@@ -105,6 +105,18 @@ class Page:
         quantity = max(1, self.typed.quantity)
         return line_fen(plan.price_at(self.now), quantity, 10_000) if plan else 0
 
+    def real_name_url(self, plan: Plan | None = None) -> str:
+        """Where a name is verified, with the way back to this choice."""
+        plan = plan or self.selected_plan()
+        signed = self.typed.next or self.request.GET.get("next", "")
+        return real_name.page_url(
+            reverse("membership-kind", args=[self.kind]),
+            plan=plan.slug if plan else "",
+            quantity=self.typed.quantity if self.typed.quantity > 1 else "",
+            channel=self.typed.channel,
+            next=signed if way_back.read(signed) else "",
+        )
+
     def is_first_time(self) -> bool:
         member = member_of(self.request)
         return not self.last_choice("plan") and (
@@ -155,7 +167,15 @@ def summary_context(page: Page, plan: Plan | None) -> dict[str, Any]:
     return {
         "selected": _stub(page, plan, plan) if plan else None,
         "summary": summary(page, plan) if plan else None,
+        "real_name": _real_name(page, plan) if plan else None,
     }
+
+
+def _real_name(page: Page, plan: Plan) -> dict[str, Any] | None:
+    """Whether this choice asks for a verified name that she has not, and the way to it."""
+    price_fen = line_fen(plan.price_at(page.now), max(1, page.typed.quantity), 10_000)
+    url = page.real_name_url(plan)
+    return real_name.notice(plan.tier, price_fen, page.request, url)
 
 
 def phone_context(page: Page) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from members.context import standing_of
 from members.models import Tier
 from members.phone_step import FieldError
 from members.standing import Standing
-from orders import goods_sale
+from orders import goods_sale, real_name
 from orders.choice import Typed, last_choice
 from orders.pricing import line_fen
 
@@ -65,6 +65,14 @@ class GoodsPage:
         if bp is None:
             bp = goods_sale.discount_of(self.goods, self.standing)
         return line_fen(self.goods.price_fen, max(1, self.typed.quantity), bp)
+
+    def real_name_url(self) -> str:
+        """Where a name is verified, with the way back to this choice."""
+        return real_name.page_url(
+            reverse("zone-goods", args=[self.goods.slug]),
+            quantity=self.typed.quantity if self.typed.quantity > 1 else "",
+            channel=self.typed.channel,
+        )
 
     @property
     def allowed(self) -> int:
@@ -169,6 +177,9 @@ def summary_context(page: GoodsPage) -> dict[str, Any]:
             "price_fen": price,
             "saved_fen": page.amount_fen(goods_sale.FULL_PRICE) - price,
         },
+        "real_name": real_name.notice(
+            page.goods, price, page.request, page.real_name_url()
+        ),
     }
 
 

@@ -32,6 +32,7 @@ from orders import choice, goods_page
 from orders.choice import Page, Typed
 from orders.goods_page import GoodsPage
 from orders.models import Order
+from orders.real_name import Lack
 from payments import attempts, channels
 from payments.attempts import Way
 from payments.models import Attempt
@@ -71,8 +72,16 @@ def membership(request: ShopRequest) -> HttpResponse:
 
 @require_GET
 def membership_kind(request: ShopRequest, kind: str) -> HttpResponse:
-    page = with_channels(Page(request, kind))
+    page = with_channels(Page(request, kind, wished(request)))
     return render(request, "members/choice.html", choice.context(page))
+
+
+def wished(request: ShopRequest) -> Typed:
+    """What a link back to the page chooses: quantity and channel; never what is typed."""
+    return Typed(
+        channel=request.GET.get("channel", "")[:16],
+        quantity=min(_quantity(request.GET.get("quantity", "1")), placing.QUANTITY_MAX),
+    )
 
 
 def with_channels[P: (Page, GoodsPage)](page: P) -> P:
@@ -258,6 +267,8 @@ def checkout(request: ShopRequest) -> HttpResponse:
             page.errors = list(step.errors)
             return _again(page, step.status, retry_after=step.retry_after)
         member = step.member
+    if "verify_name" in request.POST:  # the button that stands where paying cannot
+        return SeeOther(page.real_name_url())
     return _place(page, member)
 
 
@@ -382,6 +393,9 @@ def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse
             words = _("会员时间已经够长了，这次没有下单")
             page.errors = [FieldError("plan", words)]
             return _again(page, 422)
+        case placing.NameWanted(lack=lack):
+            page.errors = [FieldError("real_name", _name_words(lack))]
+            return _again(_reread(page), 422)
         case placing.TooManyFromAddress():
             page.errors = [
                 FieldError("plan", _("这里未付款的订单太多了，付掉或过一会儿再来"))
@@ -389,6 +403,15 @@ def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse
             return _again(page, 429, retry_after=rules.current().hold_seconds)
     page.errors = [FieldError("plan", _("这个套餐现在不卖了，请换一个"))]
     return _again(page, 422)
+
+
+def _name_words(lack: Lack) -> str:
+    match lack:
+        case Lack.MINOR:
+            return _("这一单只卖给成年人，没有下单，也没有扣款")
+        case Lack.CLOSED:
+            return _("这一单要先实名认证，现在还不能认证，没有下单，也没有扣款")
+    return _("这一单要先实名认证，没有下单，也没有扣款")
 
 
 def _too_many(refusal: placing.NotPlaced, left: int) -> str:

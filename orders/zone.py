@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from kameng.http import ShopRequest
 from orders import goods_page
 from orders.goods_page import GoodsPage
-from orders.views import with_channels
+from orders.views import wished, with_channels
 
 
 @require_GET
@@ -22,5 +22,5 @@ def goods(request: ShopRequest, slug: str) -> HttpResponse:
     found = goods_page.find(slug)
     if found is None or not found.enabled:
         raise Http404
-    page = with_channels(GoodsPage(request, found))
+    page = with_channels(GoodsPage(request, found, wished(request)))
     return render(request, "goods/item.html", goods_page.context(page))

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F, Model
 
 from members import codes
-from members.models import Member, OneTimeCode
+from members.models import Member, OneTimeCode, RealName
 from members.timeline import lock_member
 from orders.models import Order, Status
 from payments import mandates
@@ -45,6 +45,7 @@ _PARTS = {
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
     "visit_days": "day",
+    "real_name_checks": "consent_version asked_at provider outcome",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"
@@ -58,6 +59,7 @@ def export(member: Member) -> dict[str, Any]:
         "phone": member.phone,
         "created_at": member.created_at,
         "paid_until": member.paid_until,
+        "real_name": _real_name(member),
         **{
             part: _rows(getattr(member, part).order_by("pk"), fields)
             for part, fields in _PARTS.items()
@@ -65,6 +67,12 @@ def export(member: Member) -> dict[str, Any]:
         "payments": _rows(payments.order_by("pk"), _PAYMENTS),
         "refunds": _rows(refunds.order_by("pk"), _REFUNDS),
     }
+
+
+def _real_name(member: Member) -> dict[str, Any] | None:
+    """That a name was verified, and when; the shop has no more of it."""
+    held = RealName.objects.filter(member=member)
+    return next(iter(_rows(held, "verified_at provider adult_on")), None)
 
 
 def _rows(found: Iterable[Model], fields: str) -> list[dict[str, Any]]:
@@ -127,6 +135,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         member.identities.all().delete()
         member.passkeys.all().delete()
         member.visit_days.all().delete()
+        RealName.objects.filter(member=member).delete()
         mandates.end_all_locked(member.pk, EndedBy.MEMBER, now=now)
         kind = ContentType.objects.get_for_model(Member)
         about = LogEntry.objects.filter(content_type=kind, object_id=str(member.pk))

@@ -1,18 +1,17 @@
 """SMS: three ways in (our own, Tencent Cloud, Aliyun), one inbox for people.
 
 The two clouds answer on ``POST /``, told apart by their headers, because both
-signatures cover the path ``/``.
+signatures cover the path ``/``; Tencent's library of names does so too.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import re
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -22,25 +21,17 @@ from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
-from sandbox import sms_templates
+from sandbox import real_names, sms_templates, tencent_cloud
+from sandbox.cloud_signatures import Refused, check_age, same_hex
 from sandbox.faults import Seal, answered
 from sandbox.keys import SMS_SIGN_NAME, TENCENT_SDK_APP_ID
 from sandbox.pages import index
 from sandbox.world import Call, Message, world
 
 NAME = "sms"
-CLOCK_TOLERANCE_SECONDS = {"tencent": 600, "aliyun": 900}
 SHOWN = 50
 
 Json = dict[str, Any]
-
-
-class Refused(Exception):
-    """A provider's own error code and text."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.code, self.message = code, message
 
 
 def urls() -> list[URLPattern]:
@@ -53,6 +44,8 @@ def urls() -> list[URLPattern]:
 
 def front(request: HttpRequest) -> HttpResponse:
     """The front page for people, the two clouds' one address for machines."""
+    if request.headers.get("X-TC-Action") == "IdCardVerification":
+        return real_names.tencent(request)
     if "X-TC-Action" in request.headers:
         return tencent(request)
     if "x-acs-action" in request.headers:
@@ -112,7 +105,7 @@ def tencent(request: HttpRequest) -> HttpResponse:
 
     def work() -> tuple[int, Json]:
         try:
-            _check_tc3(request)
+            tencent_cloud.check_signature(request, "sms")
             body = json.loads(request.body)
             if request.headers["X-TC-Action"] != "SendSms":
                 raise Refused("InvalidAction", "no such action")
@@ -123,11 +116,10 @@ def tencent(request: HttpRequest) -> HttpResponse:
             return refuse(error.code, 200)
         except (KeyError, TypeError, ValueError):
             return refuse("InvalidParameter", 200)
-        return 200, {"Response": {"SendStatusSet": statuses, "RequestId": _mark()}}
+        return tencent_cloud.answer({"SendStatusSet": statuses})
 
     def refuse(code: str, status: int) -> tuple[int, Json]:
-        error = {"Code": code, "Message": code}
-        return status, {"Response": {"Error": error, "RequestId": _mark()}}
+        return tencent_cloud.refusal(code, status)
 
     return _served("tencent", work, refuse)
 
@@ -248,49 +240,6 @@ def _chinese(phone: str, wrong: str) -> str:
     return f"+86{found[1]}"
 
 
-def _check_tc3(request: HttpRequest) -> None:
-    keys = world().keys
-    wrong = partial(Refused, "AuthFailure.SignatureFailure")
-    found = re.fullmatch(
-        r"TC3-HMAC-SHA256 Credential=([^/]+)/(\d{4}-\d\d-\d\d)/sms/tc3_request,"
-        r" ?SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})",
-        request.headers.get("Authorization", ""),
-    )
-    timestamp = request.headers.get("X-TC-Timestamp", "")
-    if found is None or not timestamp.isdigit():
-        raise wrong("Authorization")
-    secret_id, date, names, signature = found.groups()
-    if secret_id != keys.tencent_secret_id:
-        raise Refused("AuthFailure.SecretIdNotFound", "SecretId")
-    _check_age("tencent", int(timestamp), "InternalError.RequestTimeException")
-    if not {"content-type", "host"} <= set(names.split(";")):
-        raise wrong("SignedHeaders")
-    if datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%d") != date:
-        raise wrong("date")
-    canonical = "\n".join(
-        (
-            "POST",
-            "/",
-            "",
-            *(
-                f"{name}:{request.headers[name].strip().lower()}"
-                for name in names.split(";")
-            ),
-            "",
-            names,
-            hashlib.sha256(request.body).hexdigest(),
-        )
-    )
-    scope = f"{date}/sms/tc3_request"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    key = f"TC3{keys.tencent_secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    text = f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"
-    if not _same_hex(key, text, signature):
-        raise wrong("Signature")
-
-
 def _check_acs3(request: HttpRequest) -> None:
     keys = world().keys
     wrong = partial(Refused, "SignatureDoesNotMatch")
@@ -315,7 +264,7 @@ def _check_acs3(request: HttpRequest) -> None:
         date = datetime.fromisoformat(request.headers["x-acs-date"])
     except (KeyError, ValueError) as error:
         raise wrong("x-acs-date") from error
-    _check_age("aliyun", int(date.timestamp()), "InvalidTimeStamp.Expired")
+    check_age("aliyun", int(date.timestamp()), "InvalidTimeStamp.Expired")
     pairs = parse_qsl(request.META["QUERY_STRING"], keep_blank_values=True)
     canonical = "\n".join(
         (
@@ -333,15 +282,5 @@ def _check_acs3(request: HttpRequest) -> None:
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     secret = keys.aliyun_access_key_secret.encode()
-    if not _same_hex(secret, f"ACS3-HMAC-SHA256\n{digest}", signature):
+    if not same_hex(secret, f"ACS3-HMAC-SHA256\n{digest}", signature):
         raise wrong("Signature")
-
-
-def _check_age(provider: str, timestamp: int, code: str) -> None:
-    if abs(world().now().timestamp() - timestamp) > CLOCK_TOLERANCE_SECONDS[provider]:
-        raise Refused(code, "clock")
-
-
-def _same_hex(key: bytes, text: str, signature: str) -> bool:
-    wanted = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(wanted, signature)

@@ -11,6 +11,7 @@ from sandbox import (
     control,
     pages,
     qq_login,
+    real_names,
     sms,
     wechat_login,
 )
@@ -18,6 +19,7 @@ from sandbox.gateways import GATEWAYS
 
 urlpatterns = [
     *sms.urls(),
+    *real_names.urls(),
     *control.urls(),
     *agreement_pages.urls(),
     *consent.urls(),

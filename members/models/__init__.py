@@ -12,11 +12,20 @@ from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
 from members.models.passkeys import Passkey
 from members.models.people import Member
+from members.models.real_names import (
+    ACCOUNTS_MAX,
+    CheckOutcome,
+    RealName,
+    RealNameCheck,
+    Verifier,
+)
 from members.models.rules import ShopRules
 from members.models.visits import VisitDay
 
 __all__ = [
+    "ACCOUNTS_MAX",
     "Benefit",
+    "CheckOutcome",
     "Entitlement",
     "EntitlementSource",
     "HitLog",
@@ -29,11 +38,14 @@ __all__ = [
     "PriceChange",
     "Provider",
     "Purpose",
+    "RealName",
+    "RealNameCheck",
     "Segment",
     "ShopRules",
     "Tier",
     "TierBenefit",
     "TierKind",
+    "Verifier",
     "VisitDay",
     "Window",
 ]

@@ -34,6 +34,13 @@ class Tier(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
         help_text=_("9500 就是 95 折。"),
     )
+    real_name_from_fen = models.PositiveIntegerField(
+        _("多少起要实名（分）"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("一单到这个金额，买的人要先实名认证。空着就是不要。"),
+    )
     enabled = models.BooleanField(_("在售"), default=True)
 
     class Meta:

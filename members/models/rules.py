@@ -62,6 +62,10 @@ class ShopRules(models.Model):
     )
     failures_alarm = models.PositiveIntegerField(_("全店 10 分钟错误告警"), default=200)
 
+    real_name_accounts = models.PositiveSmallIntegerField(
+        _("一个身份证最多认证几个账号"), default=3
+    )
+
     quiet_from_hour = models.PositiveSmallIntegerField(_("免打扰开始"), default=22)
     quiet_until_hour = models.PositiveSmallIntegerField(_("免打扰结束"), default=8)
     reminder_seconds = models.PositiveIntegerField(_("提前提醒"), default=72 * 3600)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from kameng import tencent_cloud
 from notifications.sms import wire
 from notifications.sms.contract import Delivery, Result, SendResult, Sms
 from notifications.sms.templates import Templates
 
 REPORT_REPLY = {"result": 0, "errmsg": "OK"}
 
-CONTENT_TYPE = "application/json"
 REGION = "ap-guangzhou"
 
 _BAD_NUMBER = {
@@ -53,53 +51,18 @@ class Tencent:
             }
         ).encode()
         url = wire.base_url(self.endpoint)
-        timestamp = int(now.timestamp())
-        headers = {
-            "Content-Type": CONTENT_TYPE,
-            "Host": wire.host_of(url),
-            "X-TC-Action": "SendSms",
-            "X-TC-Version": "2021-01-11",
-            "X-TC-Region": REGION,
-            "X-TC-Timestamp": str(timestamp),
-        }
-        headers["Authorization"] = authorization(
+        headers = tencent_cloud.headers(
             self.secret_id,
             self.secret_key,
-            host=headers["Host"],
-            content_type=CONTENT_TYPE,
+            service="sms",
+            action="SendSms",
+            version="2021-01-11",
+            region=REGION,
+            host=wire.host_of(url),
             body=body,
-            timestamp=timestamp,
+            now=now,
         )
         return outcome(wire.post(f"{url}/", headers=headers, body=body))
-
-
-def authorization(
-    secret_id: str,
-    secret_key: str,
-    *,
-    host: str,
-    content_type: str,
-    body: bytes,
-    timestamp: int,
-) -> str:
-    """The Authorization header of a POST to ``/`` of the service ``sms``."""
-    day = datetime.fromtimestamp(timestamp, UTC).date().isoformat()
-    scope = f"{day}/sms/tc3_request"
-    signed_headers = "content-type;host"
-    canonical = (
-        f"POST\n/\n\ncontent-type:{content_type}\nhost:{host}\n\n{signed_headers}\n"
-        f"{hashlib.sha256(body).hexdigest()}"
-    )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"
-    key = f"TC3{secret_key}".encode()
-    for part in scope.split("/"):
-        key = _hmac(key, part)
-    signature = _hmac(key, to_sign).hex()
-    return (
-        f"TC3-HMAC-SHA256 Credential={secret_id}/{scope}, "
-        f"SignedHeaders={signed_headers}, Signature={signature}"
-    )
 
 
 def outcome(answer: wire.Answer) -> SendResult:
@@ -139,7 +102,3 @@ def _by_code(code: str, serial_no: str) -> SendResult:
     if code.startswith(_THEIR_TROUBLE):
         return SendResult(Result.RETRY_OTHER_PROVIDER, code=code)
     return SendResult(Result.OPERATOR_ALARM, code=code)
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")

@@ -62,10 +62,10 @@ GUARDED = {
     "attempt": ("accept", "give-back"),
     "gatewayevent": ("give-back", "resolve"),
     "refund": ("outside", "give-up", "see-to", "dispute-won"),
-    "member": ("merge",),
+    "member": ("merge", "real_name_take_back", "real_name_confirm"),
 }
 """Actions of operators; the rows below are in a state for these alone."""
-OFFERED = ("refund", "query", "merge")
+OFFERED = ("refund", "query", "merge", "real_name_confirm")
 ROLES = ("anonymous", "shopper", "clerk", "support", "operator", "superuser")
 """``clerk``: staff without a role."""
 
@@ -101,6 +101,8 @@ def expected(address: Address, role: str, method: str) -> int:
             return 200 if edits and address.model in may else 403
         case "preview":
             return 405 if method == "get" else 200
+        case "real_name_take_back":  # for both roles; nothing is there to be taken
+            return 409
         case _ if address.name in GUARDED.get(address.model, ()):
             if not edits:
                 return 403

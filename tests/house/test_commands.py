@@ -38,6 +38,7 @@ from kameng.models import JobRun
 from members.models import Member, Plan
 from notifications.models import Outbox
 from orders.models import Order, Status
+from tests.goods.shelves import make_goods
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULE = shop_settings.CELERY_BEAT_SCHEDULE
@@ -228,6 +229,7 @@ def test_the_doctor_is_content_with_a_running_shop():
         "broker",
         "gateways",
         "sms",
+        "real-names",
     }
 
 
@@ -289,6 +291,25 @@ def test_it_tells_of_an_outbox_that_lags_or_gave_up():
     assert [(level, words.split(",")[0]) for level, words in lines("outbox")] == [
         ("problem", "1 late"),
         ("problem", "1 given up"),
+    ]
+
+
+@pytest.mark.django_db
+def test_it_says_what_is_not_sold_while_nobody_verifies_names(settings: Any):
+    """S22: an empty setting takes what asks for a name off the shelf, with words."""
+    settings.REAL_NAME_PROVIDER = ""
+    assert [level for level, _ in lines("real-names")] == ["ok"]
+    make_goods(real_name_from_fen=1)
+    make_goods(real_name_from_fen=1, enabled=False)
+    [(level, words)] = lines("real-names")
+    assert level == "problem"
+    assert "REAL_NAME_PROVIDER is empty: 1 goods and tiers" in words
+    settings.REAL_NAME_PROVIDER = "sandbox"
+    assert [level for level, _ in lines("real-names")] == ["note"]
+    settings.REAL_NAME_PROVIDER = "tencent"
+    assert [words.partition(":")[0] for _, words in lines("real-names")] == [
+        "TENCENT_FACEID_SECRET_ID",
+        "TENCENT_FACEID_SECRET_KEY",
     ]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from kameng import tencent_cloud
 from notifications import sms
 from notifications.sms import Result, aliyun, tencent, wire
 
@@ -76,9 +77,10 @@ def test_tencent_gets_the_parameters_in_order_and_a_right_signature(
         "SessionContext": "otp-1",
     }
     assert call.headers["x-tc-action"] == "SendSms"
-    assert call.headers["authorization"] == tencent.authorization(
+    assert call.headers["authorization"] == tencent_cloud.authorization(
         "AKIDtest",
         "tencent-secret",
+        service="sms",
         host=call.headers["host"],
         content_type=call.headers["content-type"],
         body=call.body,

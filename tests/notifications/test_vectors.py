@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from kameng import tencent_cloud
 from notifications.sms import aliyun, reports, tencent, wire
 from tests.payments.protocol_vectors import load
 
@@ -49,9 +50,10 @@ def test_sms_aliyun_signature_equals_the_recorded_one():
 def test_sms_tencent_signature_equals_the_recorded_one():
     recorded = VECTORS["tencent"]["request"]
     headers = {name.lower(): value for name, value in recorded["headers"].items()}
-    assert headers["authorization"] == tencent.authorization(
+    assert headers["authorization"] == tencent_cloud.authorization(
         VECTORS["tencent"]["secret_id"],
         VECTORS["tencent"]["secret_key"],
+        service="sms",
         host=headers["host"],
         content_type=headers["content-type"],
         body=recorded["body"].encode(),

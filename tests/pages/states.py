@@ -194,6 +194,11 @@ def error(field: str, message: str) -> list[Complaint]:
     return [Complaint(field, message)]
 
 
+def lacking(why: str, *, asks_guest: bool = False) -> Context:
+    """An order that asks for a verified name."""
+    return {"lack": why, "url": "/account/real-name/", "asks_guest": asks_guest}
+
+
 CHOICE: dict[str, Context] = {
     "choice": choice(),
     "choice-long-term": choice(
@@ -295,6 +300,7 @@ CHOICE: dict[str, Context] = {
     "phone-locked": phone_step("locked", retry_at=after(minutes=12)),
     "phone-blocked": phone_step("blocked"),
     "phone-sms-down": phone_step("down", resend_at=after(seconds=30)),
+    "choice-real-name": signed_in(real_name=lacking("name")),
     "phone-verified": signed_in(),
     "channels-one-down": choice(
         channels=channels(
@@ -830,6 +836,7 @@ def account(**more: Any) -> Context:
         ],
         "guide": GUIDE_LATER,
         "wants_advice": True,
+        "real_name": "none",
     }
     return member(**{**context, **more})
 
@@ -907,6 +914,76 @@ def without(reason: str, **more: Any) -> Context:
         }
     )
 
+
+def real_name(state: str = "none", **more: Any) -> Context:
+    held = state in ("adult", "minor")
+    return member(
+        **{
+            "here": "account",
+            "state": state,
+            "verified_at": after(days=-2) if held else None,
+            "verified_by": "腾讯云" if held else "",
+            "adult_on": after(days=500).date() if state == "minor" else None,
+            "verifier": "腾讯云",
+            "consented": False,
+            "errors": [],
+            "refusal": "",
+            "next": "/zone/game-100/?quantity=3",
+            "came_from_account": False,
+            **more,
+        }
+    )
+
+
+REAL_NAME: dict[str, tuple[str, Context]] = {
+    "real-name": ("members/real_name.html", real_name()),
+    "real-name-errors": (
+        "members/real_name.html",
+        real_name(
+            errors=[
+                *error("name", "写身份证上的中文姓名，两到三十个字"),
+                *error("id_number", "身份证号有一位不对，请对照证件再看一遍"),
+                *error("consent", "要先勾选同意，才能认证"),
+            ]
+        ),
+    ),
+    **{
+        f"real-name-{refusal}": (
+            "members/real_name.html",
+            real_name(refusal=refusal, consented=True, retry_at=after(hours=23)),
+        )
+        for refusal in (
+            *("mismatch", "not_found", "taken"),
+            *("child", "unavailable", "too_many"),
+        )
+    },
+    "real-name-done": ("members/real_name.html", real_name("adult")),
+    "real-name-account": (
+        "members/real_name.html",
+        real_name("adult", next="/account/", came_from_account=True),
+    ),
+    "real-name-minor": ("members/real_name.html", real_name("minor")),
+    "real-name-closed": ("members/real_name.html", real_name("closed", verifier="")),
+    "goods-real-name-guest": (
+        "goods/item.html",
+        item(real_name=lacking("name", asks_guest=True)),
+    ),
+    "goods-real-name": ("goods/item.html", member_item(real_name=lacking("name"))),
+    "goods-real-name-refused": (
+        "goods/item.html",
+        member_item(
+            real_name=lacking("name"),
+            errors=error("real_name", "这一单要先实名认证，没有下单，也没有扣款"),
+        ),
+    ),
+    "goods-real-name-minor": (
+        "goods/item.html",
+        member_item(real_name=lacking("minor")),
+    ),
+    "goods-real-name-closed": ("goods/item.html", item(real_name=lacking("closed"))),
+    "account-real-name-done": ("members/account.html", account(real_name="adult")),
+    "account-real-name-minor": ("members/account.html", account(real_name="minor")),
+}
 
 IDENTITIES: dict[str, tuple[str, Context]] = {
     "phone-change": (
@@ -1306,6 +1383,7 @@ STATES: dict[str, tuple[str, Context]] = {
     **PAGES,
     **ZONE,
     **IDENTITIES,
+    **REAL_NAME,
     **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
     **{
         name: ("orders/pay.html", context)

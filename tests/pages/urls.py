@@ -59,6 +59,8 @@ NAMES = {
     "account-privacy-export": "account/privacy/export/",
     "account-privacy-delete": "account/privacy/delete/",
     "account-privacy-keep": "account/privacy/keep/",
+    "account-real-name": "account/real-name/",
+    "account-real-name-withdraw": "account/real-name/withdraw/",
     "logout-everywhere": "account/sessions/end/",
     "account-advice": "account/advice/",
     "official": "official/",

@@ -592,6 +592,26 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
         "ALIYUN_SMS_ACCESS_KEY_ID",
         {"ALIYUN_SMS_ACCESS_KEY_ID": "SANDBOX0011"},
     ),
+    "the sandbox's library of names": (
+        "REAL_NAME_PROVIDER",
+        {"REAL_NAME_PROVIDER": "sandbox"},
+    ),
+    "an unknown library of names": (
+        "REAL_NAME_PROVIDER",
+        {"REAL_NAME_PROVIDER": "pigeon"},
+    ),
+    "half a library of names": (
+        "TENCENT_FACEID_SECRET_KEY",
+        {"REAL_NAME_PROVIDER": "tencent", "TENCENT_FACEID_SECRET_ID": "AKID"},
+    ),
+    "the sandbox's key to names": (
+        "TENCENT_FACEID_SECRET_ID",
+        {"TENCENT_FACEID_SECRET_ID": "SANDBOX0011"},
+    ),
+    "names over http": (
+        "TENCENT_FACEID_URL",
+        {"TENCENT_FACEID_URL": "http://faceid.tencentcloudapi.com"},
+    ),
     "Alipay over http": (
         "ALIPAY_GATEWAY_URL",
         ALIPAY | {"ALIPAY_GATEWAY_URL": "http://openapi.alipay.com/gateway.do"},
