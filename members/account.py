@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest
-from members import guide, visits
+from members import drawing, guide, visits
 from members.context import DISMISSED, standing_facts
 from notifications import messages
 from payments import pay_page
@@ -31,6 +31,7 @@ def account(request: MemberRequest) -> HttpResponse:
         "here": "account",
         "signs_in_as": member.signs_in_as,
         "membership": standing_facts(request),
+        "drawing": drawing.draw(member, now=request.now),
         "orders": _rows(member.orders.order_by("-id")[:LATEST], request),
         "notices": [
             {
