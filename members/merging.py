@@ -15,6 +15,7 @@ from django.db.models.functions import Greatest
 from members.models import Member
 from members.stacking import whole_second
 from members.timeline import rebuild
+from notifications import choices
 
 
 def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
@@ -38,6 +39,8 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source.entitlements.update(member=target)
     source.identities.update(member=target)
     source.passkeys.all().delete()
+    source.former_phones.update(member=target)
+    choices.move(source.pk, target.pk)
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from members import account, confirm, passkey_views, phone_change, privacy_views, views
+from members import (
+    account,
+    confirm,
+    notice_choices,
+    passkey_views,
+    phone_change,
+    privacy_views,
+    views,
+)
 from members.identity import views as identity
 
 urlpatterns = [
@@ -53,6 +61,11 @@ urlpatterns = [
     path("account/orders/", account.orders, name="account-orders"),
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"
+    ),
+    path(
+        "account/notifications/",
+        notice_choices.notifications,
+        name="account-notifications",
     ),
     path("account/advice/", account.advice, name="account-advice"),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),

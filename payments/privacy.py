@@ -45,6 +45,8 @@ _PARTS = {
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
     "visit_days": "day",
+    "opt_outs": "kind channel created_at",
+    "former_phones": "phone left_at",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"
@@ -127,6 +129,8 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         member.identities.all().delete()
         member.passkeys.all().delete()
         member.visit_days.all().delete()
+        member.opt_outs.all().delete()
+        member.former_phones.all().delete()
         mandates.end_all_locked(member.pk, EndedBy.MEMBER, now=now)
         kind = ContentType.objects.get_for_model(Member)
         about = LogEntry.objects.filter(content_type=kind, object_id=str(member.pk))
@@ -136,6 +140,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
             codes.unblock(phone)
         Member.objects.filter(pk=member.pk).update(
             phone=None,
+            phone_proved_at=None,
             password=make_password(None),
             is_active=False,
             last_login=None,

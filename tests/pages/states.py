@@ -885,6 +885,28 @@ def account(**more: Any) -> Context:
     return member(**{**context, **more})
 
 
+def notice_choices(*, has_phone: bool = True, off: tuple[str, ...] = ()) -> Context:
+    def kind(code: str, name: str, **channels: str) -> Context:
+        values = {f"{code}:{channel}": word for channel, word in channels.items()}
+        return {
+            "code": code,
+            "name": name,
+            "channels": [
+                {"value": value, "name": word, "on": value not in off}
+                for value, word in values.items()
+            ],
+        }
+
+    return member(
+        here="account",
+        has_phone=has_phone,
+        kinds=[
+            kind("expiring", "到期提醒", sms="短信", site="站内"),
+            kind("delivered", "发货通知", sms="短信"),
+        ],
+    )
+
+
 def notice(ends_at: datetime, **more: Any) -> Context:
     return {
         "ends_at": ends_at,
@@ -1305,6 +1327,11 @@ PAGES: dict[str, tuple[str, Context]] = {
             drawing=HELD_DRAWING,
             badge={"paused": True, "tier_name": "临时会员"},
         ),
+    ),
+    "notifications": ("members/notifications.html", notice_choices()),
+    "notifications-off": (
+        "members/notifications.html",
+        notice_choices(has_phone=False, off=("expiring:sms", "delivered:sms")),
     ),
     "account-empty": (
         "members/account.html",

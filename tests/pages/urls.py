@@ -54,6 +54,7 @@ NAMES = {
     "account-passkey": "account/passkeys/<int:pk>/",
     "account-passkey-remove": "account/passkeys/<int:pk>/remove/",
     "account-phone": "account/phone/",
+    "account-notifications": "account/notifications/",
     "account-phone-code": "account/phone/code/",
     "account-privacy": "account/privacy/",
     "account-privacy-export": "account/privacy/export/",

@@ -60,7 +60,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("account-privacy-keep", "logout-everywhere"),
         *("login-passkey", "account-passkeys", "account-passkey-new"),
         *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
-        *("account-advice", "account-returns"),
+        *("account-advice", "account-returns", "account-notifications"),
         *("account-identities", "account-identity-bind"),
     )
     return {name: [reverse(name)] for name in plain} | {
