@@ -7,6 +7,7 @@ from members import (
     passkey_views,
     phone_change,
     privacy_views,
+    unused_phone,
     views,
 )
 from members.identity import views as identity
@@ -15,6 +16,7 @@ urlpatterns = [
     path("login/", views.login, name="login"),
     path("login/code/", views.login_code, name="login-code"),
     path("login/passkey/", passkey_views.login, name="login-passkey"),
+    path("login/unused/", unused_phone.unused, name="login-unused"),
     path("login/<slug:provider>/", identity.login, name="login-identity"),
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
     path("logout/", views.logout, name="logout"),

@@ -1333,6 +1333,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         "members/notifications.html",
         notice_choices(has_phone=False, off=("expiring:sms", "delivered:sms")),
     ),
+    "login-unused": (
+        "members/unused.html",
+        guest(here="login", next="/account/", offers=DESKTOP_OFFERS),
+    ),
     "account-empty": (
         "members/account.html",
         account(

@@ -31,6 +31,7 @@ NAMES = {
     "account-returns": "account/returns/",
     "login": "login/",
     "login-code": "login/code/",
+    "login-unused": "login/unused/",
     "login-identity": "login/<slug:provider>/",
     "logout": "logout/",
     "account": "account/",
