@@ -6,7 +6,6 @@ from members import (
     notice_choices,
     passkey_views,
     phone_change,
-    privacy_views,
     unused_phone,
     views,
 )
@@ -20,7 +19,6 @@ urlpatterns = [
     path("login/<slug:provider>/", identity.login, name="login-identity"),
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
     path("logout/", views.logout, name="logout"),
-    path("account/", account.account, name="account"),
     path("account/confirm/", confirm.confirm, name="account-confirm"),
     path("account/confirm/code/", confirm.send_code, name="account-confirm-code"),
     path(
@@ -51,16 +49,7 @@ urlpatterns = [
     ),
     path("account/phone/", phone_change.phone, name="account-phone"),
     path("account/phone/code/", phone_change.send_code, name="account-phone-code"),
-    path("account/privacy/", privacy_views.privacy_page, name="account-privacy"),
-    path(
-        "account/privacy/export/", privacy_views.export, name="account-privacy-export"
-    ),
-    path(
-        "account/privacy/delete/", privacy_views.delete, name="account-privacy-delete"
-    ),
-    path("account/privacy/keep/", privacy_views.keep, name="account-privacy-keep"),
     path("account/sessions/end/", views.logout_everywhere, name="logout-everywhere"),
-    path("account/orders/", account.orders, name="account-orders"),
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"
     ),
