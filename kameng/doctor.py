@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from goods.models import Goods
 from kameng import clock, embedded, freshness
-from members.models import Tier
+from members.models import Member, Tier
 from members.real_name import providers
 from notifications import outbox, sms
 from payments import gateways
@@ -173,6 +173,22 @@ def _migrations(now: datetime) -> Iterator[Line]:
         yield Line("migrations", Level.PROBLEM, f"{len(plan)} not applied: {names}")
     else:
         yield Line("migrations", Level.OK, "all applied")
+
+
+@examination("staff")
+def _staff(now: datetime) -> Iterator[Line]:
+    """In production a password alone opens nothing, so such an account works for nobody."""
+    staff = Member.objects.filter(is_staff=True, is_active=True).order_by("username")
+    without = list(staff.filter(passkeys=None).values_list("username", flat=True))
+    if without:
+        names = ", ".join(str(name) for name in without)
+        words = f"no second factor: {names}; manage.py staff enrol NAME prints the link"
+        yield Line("staff", _only_in_production(), words)
+    elif staff.exists():
+        yield Line("staff", Level.OK, "every open account has a second factor")
+    else:
+        words = "no account; nobody can open the console"
+        yield Line("staff", _only_in_production(), words)
 
 
 @examination("jobs")

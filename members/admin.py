@@ -254,6 +254,8 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "failures_in_a_row",
                     "codes_per_address_hour",
                     "failures_per_address",
+                    "misses_per_address",
+                    "misses_per_network",
                     "codes_per_network_hour",
                     "codes_per_hour",
                     "codes_per_day",

@@ -11,9 +11,11 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from kameng.http import member_of
-from members import catalogue, rules
+from members import catalogue, reminders, rules
 from members.models import Member
 from members.standing import Standing, standing
+from notifications import choices
+from notifications.messages import Channel
 
 WARN = timedelta(hours=24)
 NOTICE = timedelta(days=3)
@@ -100,7 +102,9 @@ def expiry_notice(request: HttpRequest) -> dict[str, Any]:
         return {}
     stage = "ended" if end <= held.at else "day" if end - held.at < WARN else "soon"
     key = f"{stage}:{int(end.timestamp())}"
-    if request.session.get(DISMISSED) == key:
+    if request.session.get(DISMISSED) == key or choices.is_off(
+        user.pk, reminders.KIND, Channel.SITE
+    ):
         return {}
     return {"ends_at": end, "ended": end <= held.at, "key": key, "renewal": None}
 

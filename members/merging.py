@@ -16,6 +16,7 @@ from members.models import Member
 from members.real_name import holding
 from members.stacking import whole_second
 from members.timeline import rebuild
+from notifications import choices
 
 
 def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
@@ -42,6 +43,8 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source.passkeys.all().delete()
     source.real_name_checks.update(member=target)
     holding.merge_locked(source, target)
+    source.former_phones.update(member=target)
+    choices.move(source.pk, target.pk)
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

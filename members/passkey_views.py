@@ -140,7 +140,7 @@ def remove(request: MemberRequest, pk: int) -> HttpResponse:
     last = binding.ways_in(request.user) <= 1
     if request.method == "POST":
         try:
-            passkeys.remove(request.user.pk, pk)
+            passkeys.remove(request.user.pk, pk, now=request.now)
         except binding.LastWayIn:
             last = True
         else:

@@ -33,7 +33,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from members import challenges, signin
+from members import challenges, security_notices, signin
 from members.digests import digest
 from members.identity import binding
 from members.models import Member, Passkey
@@ -204,7 +204,7 @@ def register(
             member = lock_member(member_id)
             if member.passkeys.count() >= AT_MOST:
                 raise TooMany
-            return Passkey.objects.create(
+            added = Passkey.objects.create(
                 member=member,
                 credential_id=bytes_to_base64url(verified.credential_id),
                 user_handle=_handle_of(member),
@@ -217,8 +217,10 @@ def register(
                 name=tidy_name(name),
                 created_at=now,
             )
+            security_notices.way_added(member, added, now=now)
     except IntegrityError as error:
         raise Refused("known credential") from error
+    return added
 
 
 def recognise(answer: str, *, challenge: str, now: datetime) -> Member:
@@ -286,7 +288,7 @@ def verify(
 
 
 @transaction.atomic(durable=True)
-def remove(member_id: int, passkey_id: int) -> bool:
+def remove(member_id: int, passkey_id: int, *, now: datetime) -> bool:
     """Take a passkey away; False when the member has none of this number.
 
     raises  binding.LastWayIn
@@ -297,6 +299,7 @@ def remove(member_id: int, passkey_id: int) -> bool:
         return False
     if binding.ways_in(member) <= 1:
         raise binding.LastWayIn
+    security_notices.way_removed(member, mine, now=now)
     mine.delete()
     return True
 

@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther
-from members import confirm, phone_step, phones
+from members import confirm, phone_step, phones, security_notices
 from members.models import Member, Purpose
 from members.phone_step import FieldError, Step
 from members.timeline import lock_member
@@ -29,8 +29,11 @@ class Taken(Exception):
     """The number opens another account."""
 
 
-def change(member_id: int, phone: str) -> Member:
+def change(member_id: int, phone: str, *, now: datetime) -> Member:
     """Give the member a number that she has proved, and end all her sessions.
+
+    The old number is told: whoever holds it learns that it opens nothing any more
+    (security 30).
 
     The old number is free afterwards: who gets it next starts with an empty account
     (security 21).
@@ -42,9 +45,12 @@ def change(member_id: int, phone: str) -> Member:
             member = lock_member(member_id)
             if Member.objects.filter(phone=phone).exclude(pk=member.pk).exists():
                 raise Taken
-            member.phone = phone
+            former, member.phone = member.phone, phone
             member.password = make_password(None)
-            member.save(update_fields=["phone", "password"])
+            member.phone_proved_at = now
+            member.save(update_fields=["phone", "password", "phone_proved_at"])
+            if former != phone:
+                security_notices.phone_changed(member, former, now=now)
     except IntegrityError as error:  # somebody signed up with it in this moment
         raise Taken from error
     return member
@@ -74,7 +80,7 @@ def phone(request: MemberRequest) -> HttpResponse:
     if complaint is not None:
         return _page(request, complaint, code)
     try:
-        changed = change(request.user.pk, phones.parse(typed))
+        changed = change(request.user.pk, phones.parse(typed), now=request.now)
     except Taken:
         words = _("这个号码已经有自己的账号了。想合在一起，请联系客服")
         error = FieldError("phone", words)

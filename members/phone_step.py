@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from kameng.templatetags.shop import time_to_wait
-from members import codes, phones, signin
+from members import codes, phones, recycled, signin
 from members.addresses import client_of
 from members.codes import Outcome, SentCode, Verdict
 from members.models import Member, Purpose
@@ -38,6 +39,7 @@ class Step:
     context      ``phone_state`` and ``phone``, see components/phone_step.html
     status       200, 422 or 429, which comes with ``retry_after`` in seconds
     member       who proved the phone and is signed in now
+    is_unused    the phone was proved, but its account needs more than that
     """
 
     context: dict[str, Any]
@@ -45,6 +47,7 @@ class Step:
     errors: tuple[FieldError, ...] = ()
     retry_after: int | None = None
     member: Member | None = None
+    is_unused: bool = False
 
 
 def entry(member: Member | None = None) -> dict[str, Any]:
@@ -96,11 +99,29 @@ def check(
         return complaint
     phone = phones.parse(typed)
     try:
-        member = signin.sign_in(request, phone, now=now)
+        member = _sign_in(request, phone, now=now)
     except signin.Refused:
         words = _("这个号码现在不能登录。换个号码，或联系客服")
         return Step(_shown("entry", phone), 422, (FieldError("phone", words),))
+    if member is None:
+        return Step(_shown("entry", phone), is_unused=True)
     return Step(entry(member), member=member)
+
+
+def _sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member | None:
+    """None: her number was not used for long, and she can show in another way that it
+    is she. Where she cannot, it begins a fresh account at once (security 21).
+
+    raises  signin.Refused
+    """
+    try:
+        return signin.sign_in(request, phone, now=now)
+    except signin.Unused as found:
+        if recycled.has_another_way(found.member):
+            return None
+        member = signin.sign_in_afresh(request, found.member, now=now)
+    messages.info(request, recycled.afresh())
+    return member
 
 
 def prove(

@@ -267,6 +267,7 @@ def _messages(member: Candidate, reminder: Reminder, now: datetime) -> list[Mess
             params=params,
             due_at=at,
             expires_at=end,
+            optional=kind == KIND,  # never the notice of a charge
         )
         for channel, at in due.items()
     ]

@@ -31,6 +31,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "failures_in_a_row": (10, 100),  # NIST 800-63B
     "codes_per_address_hour": (1, 10_000),
     "failures_per_address": (5, 10_000),
+    "misses_per_address": (10, 10_000),
+    "misses_per_network": (10, 100_000),
     "codes_per_network_hour": (1, 100_000),
     "codes_per_hour": (1, 1_000_000),
     "codes_per_day": (1, 10_000_000),

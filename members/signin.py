@@ -8,7 +8,7 @@ from django.contrib.auth import login
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
-from members import visits
+from members import recycled, visits
 from members.models import Member
 
 BACKEND = "members.staff.StaffBackend"
@@ -16,12 +16,22 @@ PROVED = "proved_at"
 """Session key: when she last showed that it is she, for what ``members.confirm`` asks."""
 PROVED_PHONE = "proved_phone_at"
 """Session key: when she last showed that the account's phone is in her hand."""
+PROVED_UNUSED = "proved_unused"
+"""Session key: whose long unused number has been proved here by a code, and when."""
 GUEST_SECONDS = 86_400
 """A session that was only made to bind a code to a browser is not kept longer."""
 
 
 class Refused(Exception):
     """This account cannot sign in here; the reason is not for the caller's eyes."""
+
+
+class Unused(Exception):
+    """The number was not used for so long that it may be another's by now."""
+
+    def __init__(self, member: Member) -> None:
+        super().__init__()
+        self.member = member
 
 
 def session_key(request: HttpRequest) -> str:
@@ -52,13 +62,32 @@ def sign_in(request: HttpRequest, phone: str, *, now: datetime) -> Member:
     account left does not.
 
     raises  Refused for a closed account, and for staff: a text message must not open
-            the console
+            the console; Unused, after which this browser may show in another way that
+            it is she (security 21)
     """
     member = _member(phone, now=now)
+    if recycled.is_unused(member, now=now):
+        request.session[PROVED_UNUSED] = recycled.proof(member, now=now)
+        raise Unused(member)
+    _enter_by_phone(request, member, now=now)
+    return member
+
+
+def sign_in_afresh(request: HttpRequest, old: Member, *, now: datetime) -> Member:
+    """Sign in with the number of a long unused account, as somebody new.
+
+    raises  Refused
+    """
+    assert old.phone is not None
+    member = recycled.start_afresh(old.pk, old.phone, now=now)
+    _enter_by_phone(request, member, now=now)
+    return member
+
+
+def _enter_by_phone(request: HttpRequest, member: Member, *, now: datetime) -> None:
     enter(request, member)
     visits.note(member, now=now)
     prove(request, now=now, by_phone=True)
-    return member
 
 
 def enter(request: HttpRequest, member: Member) -> None:
@@ -70,7 +99,9 @@ def enter(request: HttpRequest, member: Member) -> None:
         raise Refused
     if request.user.is_authenticated:
         request.session.flush()
+    proved = request.session.pop(PROVED_UNUSED, None)
     login(request, member, backend=BACKEND)
+    recycled.use_again(member, proved)
     for proof in (PROVED, PROVED_PHONE):
         request.session.pop(proof, None)
     request.session.set_expiry(None)
@@ -92,6 +123,8 @@ def prove(request: HttpRequest, *, now: datetime, by_phone: bool = False) -> Non
     request.session[PROVED] = now.timestamp()
     if by_phone:
         request.session[PROVED_PHONE] = now.timestamp()
+        assert request.user.pk is not None
+        Member.objects.filter(pk=request.user.pk).update(phone_proved_at=now)
 
 
 def proved_seconds_ago(

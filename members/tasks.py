@@ -2,12 +2,14 @@ from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
 from kameng import clock
-from members import codes, reminders, visits
+from members import codes, reminders, security_notices, visits
 
 
 @shared_task(ignore_result=True)
 def forget_codes_task() -> None:
-    codes.forget(now=clock.agreed_now())
+    now = clock.agreed_now()
+    codes.forget(now=now)
+    security_notices.forget_former_phones(now=now)
 
 
 @shared_task(ignore_result=True)

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from members import account, confirm, passkey_views, phone_change, privacy_views, views
+from members import (
+    account,
+    confirm,
+    notice_choices,
+    passkey_views,
+    phone_change,
+    unused_phone,
+    views,
+)
 from members.identity import views as identity
 from members.real_name import views as real_name
 
@@ -8,10 +16,10 @@ urlpatterns = [
     path("login/", views.login, name="login"),
     path("login/code/", views.login_code, name="login-code"),
     path("login/passkey/", passkey_views.login, name="login-passkey"),
+    path("login/unused/", unused_phone.unused, name="login-unused"),
     path("login/<slug:provider>/", identity.login, name="login-identity"),
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
     path("logout/", views.logout, name="logout"),
-    path("account/", account.account, name="account"),
     path("account/confirm/", confirm.confirm, name="account-confirm"),
     path("account/confirm/code/", confirm.send_code, name="account-confirm-code"),
     path(
@@ -42,14 +50,6 @@ urlpatterns = [
     ),
     path("account/phone/", phone_change.phone, name="account-phone"),
     path("account/phone/code/", phone_change.send_code, name="account-phone-code"),
-    path("account/privacy/", privacy_views.privacy_page, name="account-privacy"),
-    path(
-        "account/privacy/export/", privacy_views.export, name="account-privacy-export"
-    ),
-    path(
-        "account/privacy/delete/", privacy_views.delete, name="account-privacy-delete"
-    ),
-    path("account/privacy/keep/", privacy_views.keep, name="account-privacy-keep"),
     path("account/real-name/", real_name.page, name="account-real-name"),
     path(
         "account/real-name/withdraw/",
@@ -57,9 +57,13 @@ urlpatterns = [
         name="account-real-name-withdraw",
     ),
     path("account/sessions/end/", views.logout_everywhere, name="logout-everywhere"),
-    path("account/orders/", account.orders, name="account-orders"),
     path(
         "account/notice/dismiss/", account.dismiss_notice, name="account-notice-dismiss"
+    ),
+    path(
+        "account/notifications/",
+        notice_choices.notifications,
+        name="account-notifications",
     ),
     path("account/advice/", account.advice, name="account-advice"),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
-from members import phone_step, signin
+from members import phone_step, signin, unused_phone
 from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
@@ -47,6 +47,8 @@ def login(request: ShopRequest) -> HttpResponse:
     step = phone_step.check(
         request, request.POST.get("phone", ""), code, Purpose.LOGIN, now=request.now
     )
+    if step.is_unused:
+        return SeeOther(unused_phone.address(next_page(request, "account")))
     if step.member is None:
         return _page(request, step, code)
     return SeeOther(next_page(request, "account"))

@@ -14,6 +14,10 @@ KINDS = {
     "refund": _("退款通知"),
     "delivered": _("发货通知"),
     "short": _("缺货通知"),
+    "phone_changed": _("换了手机号"),
+    "phone_left": _("手机号给了别人"),
+    "way_added": _("多了登录方式"),
+    "way_removed": _("少了登录方式"),
 }
 
 

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from notifications import outbox, sms, texts
-from notifications.models import Notification
+from notifications import choices, outbox, sms, texts
+from notifications.models import Notification, OptOut
 from notifications.sms import Result, SendResult
 
 Channel = Notification.Channel
@@ -39,6 +39,7 @@ class Message:
     params      raw values as ``notifications.texts`` describes them; never a phone
     due_at      not before; the caller has minded the quiet hours
     expires_at  not after; an SMS that could not go out until then is dropped
+    optional    the member may have switched it off; asked when it is sent or shown
     """
 
     key: str
@@ -48,6 +49,7 @@ class Message:
     due_at: datetime
     params: Mapping[str, str | int | datetime] = field(default_factory=dict)
     expires_at: datetime | None = None
+    optional: bool = False
 
 
 class Timely(Protocol):
@@ -60,8 +62,13 @@ class StillTrue(Protocol):
     ) -> bool: ...
 
 
+class PhoneOf(Protocol):
+    def __call__(self, member_id: int, params: texts.Params) -> str | None: ...
+
+
 _still_true: dict[str, StillTrue] = {}
 _timely: dict[str, Timely] = {}
+_phone_of: dict[str, PhoneOf] = {}
 
 CAN_WAIT = ("expiring",)
 """Kinds that fall due in heaps; nobody waits for them with the telephone in her hand."""
@@ -91,6 +98,17 @@ def timely[F: Timely](kind: str) -> Callable[[F], F]:
     def register(check: F) -> F:
         _timely[kind] = check
         return check
+
+    return register
+
+
+def phone_of[F: PhoneOf](kind: str) -> Callable[[F], F]:
+    """Register whom an SMS of ``kind`` goes to, where that is not the member's phone of
+    today: the phone itself is kept by its owner and never in a message."""
+
+    def register(find: F) -> F:
+        _phone_of[kind] = find
+        return find
 
     return register
 
@@ -205,7 +223,7 @@ def deliver_by_sms(payload: outbox.Payload, *, now: datetime) -> None:
             state=State.UNKNOWN
         )
         return
-    phone = message.member.phone
+    phone = _phone(message)
     if not phone or not _is_worth_telling(message, now):
         Notification.objects.filter(pk=message.pk, state=message.state).update(
             state=State.SKIPPED
@@ -273,7 +291,18 @@ def _write(
     )
 
 
+def _phone(message: Notification) -> str | None:
+    find = _phone_of.get(message.kind)
+    if find is None:
+        return message.member.phone
+    return find(message.member_id, message.params)
+
+
 def _is_worth_telling(message: Notification, now: datetime) -> bool:
+    if message.optional and choices.is_off(
+        message.member_id, message.kind, message.channel
+    ):
+        return False
     if message.expires_at and message.expires_at <= now:
         return False
     if not _is_still_true(message, now):
@@ -303,6 +332,7 @@ def _row(message: Message, now: datetime) -> Notification:
         channel=message.channel,
         params=_storable(message.params),
         state=State.SENT if at_once else State.QUEUED,
+        optional=message.optional,
         due_at=message.due_at,
         expires_at=message.expires_at,
         created_at=now,
@@ -320,8 +350,13 @@ def _storable(params: Mapping[str, str | int | datetime]) -> dict[str, str | int
 
 
 def _on_site(member_id: int, now: datetime) -> QuerySet[Notification]:
+    """Without what she has switched off: on the site, showing it is sending it."""
+    unwanted = OptOut.objects.filter(
+        member=OuterRef("member"), kind=OuterRef("kind"), channel=Channel.SITE
+    )
     return Notification.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=now),
+        Q(optional=False) | ~Exists(unwanted),
         member_id=member_id,
         channel=Channel.SITE,
         state=State.SENT,

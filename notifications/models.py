@@ -102,6 +102,12 @@ class Notification(models.Model):
     state = models.CharField(
         _("状态"), max_length=8, choices=State, default=State.QUEUED
     )
+    optional = models.BooleanField(
+        _("可以关"),
+        default=False,
+        db_default=False,
+        help_text=_("会员自己可以关掉的提醒。"),
+    )
     due_at = models.DateTimeField(_("应发时间"))
     expires_at = models.DateTimeField(_("过时不发"), null=True, blank=True)
     tries = models.PositiveSmallIntegerField(_("尝试次数"), default=0)
@@ -161,3 +167,32 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class OptOut(models.Model):
+    """A member wants no messages of one kind through one channel."""
+
+    member = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="opt_outs"
+    )
+    kind = models.CharField(_("种类"), max_length=40)
+    channel = models.CharField(
+        _("渠道"), max_length=4, choices=Notification.Channel.choices
+    )
+    created_at = models.DateTimeField(_("时间"))
+
+    class Meta:
+        verbose_name = _("不要的提醒")
+        verbose_name_plural = _("不要的提醒")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["member", "kind", "channel"], name="opt_out_once"
+            ),
+            models.CheckConstraint(
+                name="opt_out_channel_known",
+                condition=Q(channel__in=["site", "sms", "push"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.channel}"

@@ -1,7 +1,7 @@
 """The words of every message: raw parameters in, finished text out.
 
 Parameters are ``plan``, ``benefits``, ``link`` (a token for ``/s/<token>/``) and
-``reason`` and ``goods`` as text, ``end`` as an instant, ``price`` in fen, ``days``, ``minutes`` and
+``reason``, ``goods`` and ``way`` as text, ``end`` as an instant, ``price`` in fen, ``days``, ``minutes`` and
 ``code``. An SMS is always Chinese; the site speaks the reader's language.
 """
 
@@ -18,9 +18,12 @@ from kameng.templatetags.shop import days_left, moment, yuan
 type Params = Mapping[str, str | int]
 """As kept in the database: an instant is ISO 8601 text."""
 
-KINDS = ("activated", "expiring", "renewal", "refund", "delivered", "short")
+KINDS = (
+    *("activated", "expiring", "renewal", "refund", "delivered", "short"),
+    *("phone_changed", "way_added", "way_removed"),
+)
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
-SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed")
+SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed", "phone_left")
 """What only the site says in so many words; an SMS about it is an ``expiring``."""
 
 
@@ -59,6 +62,8 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
             title = gettext("抱歉，{goods} 刚卖完，你的订单在排队").format(**words)
             body = gettext("补货后按顺序发；{end} 还没有货，自动全额退款")
             return title, body.format(**words)
+        case "phone_changed" | "phone_left" | "way_added" | "way_removed":
+            return _site_security(kind, words)
     raise ValueError(f"no site text for {kind!r}")
 
 
@@ -90,7 +95,30 @@ def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:
         case "delivered":
             text = gettext("你等的{goods}已发货。").format(**words)
             return text + _linked(gettext("查看："), words)
+        case "phone_changed":
+            text = gettext("账号换了手机号，这个号码不能再登录。")
+            return text + gettext("不是你操作的，请马上联系客服。")
+        case "way_added":
+            text = gettext("账号新加了登录方式：{way}。").format(**words)
+            return text + gettext("不是你操作的，请马上联系客服。")
+        case "way_removed":
+            text = gettext("账号去掉了登录方式：{way}。").format(**words)
+            return text + gettext("不是你操作的，请马上联系客服。")
     raise ValueError(f"no SMS text for {kind!r}")
+
+
+def _site_security(kind: str, words: Mapping[str, str]) -> tuple[str, str]:
+    """What she should know about the ways into her account, whoever did it."""
+    match kind:
+        case "phone_changed":
+            title = gettext("账号换了手机号，旧号码不能再登录")
+        case "phone_left":
+            title = gettext("你的手机号很久没用，现在的使用者拿它开了新账号")
+        case "way_added":
+            title = gettext("账号新加了登录方式：{way}").format(**words)
+        case _:
+            title = gettext("账号去掉了登录方式：{way}").format(**words)
+    return title, gettext("不是你操作的，请马上联系客服。")
 
 
 def _code_sentences(words: Mapping[str, str]) -> str:
@@ -163,4 +191,18 @@ def _word(name: str, value: str | int, now: datetime) -> str:
             return moment(datetime.fromisoformat(value), now)
         case "price", int():
             return yuan(value).removeprefix("¥")
+        case "way", str():
+            return _way(value)
     return str(value)
+
+
+def _way(code: str) -> str:
+    """A way into an account: a phone, a passkey, or who vouches for her."""
+    match code:
+        case "phone":
+            return gettext("手机号")
+        case "passkey":
+            return gettext("通行密钥")
+        case "wechat":
+            return gettext("微信")
+    return code.upper()

@@ -2,7 +2,8 @@
 
 A right code signs her in for half an hour and proves nothing beyond: it is no code to
 confirm dangerous acts with. A phone without orders gets the same answers, and no
-account is made for it.
+account is made for it. So does a phone that was not used for half a year: who holds it
+now may be another (security 21).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of
-from members import phone_step, phones, signin
+from members import phone_step, phones, recycled, signin
 from members.models import Member, Purpose
 from members.phone_step import Step
 from orders.views import order_rows
@@ -43,7 +44,7 @@ def lookup(request: ShopRequest) -> HttpResponse:
     if complaint is not None:
         return _page(request, complaint, code)
     owner = Member.objects.filter(phone=phones.parse(typed)).first()
-    if owner is not None:
+    if owner is not None and not recycled.is_unused(owner, now=request.now):
         with suppress(signin.Refused):  # a closed account shows nothing, like none
             signin.enter(request, owner)
     request.session[LOOKED_UP] = True

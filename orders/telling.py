@@ -45,6 +45,7 @@ def _tell(
                 channel=channel,
                 params=params,
                 due_at=now,
+                optional=kind == "delivered" and channel == Channel.SMS,
             )
             for channel in channels
         ),

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -22,6 +23,7 @@ from members import (
     phone_step,
     phones,
     rules,
+    unused_phone,
     way_back,
 )
 from members.context import standing_facts
@@ -262,6 +264,8 @@ def checkout(request: ShopRequest) -> HttpResponse:
             Purpose.CHECKOUT,
             now=request.now,
         )
+        if step.is_unused:
+            return SeeOther(unused_phone.address(_address_of(page)))
         if step.member is None:
             page.phone_state = step.context
             page.errors = list(step.errors)
@@ -270,6 +274,14 @@ def checkout(request: ShopRequest) -> HttpResponse:
     if "verify_name" in request.POST:  # the button that stands where paying cannot
         return SeeOther(page.real_name_url())
     return _place(page, member)
+
+
+def _address_of(page: Page | GoodsPage) -> str:
+    """The page of the form, with what was chosen."""
+    if isinstance(page, GoodsPage):
+        return reverse("zone-goods", args=[page.goods.slug])
+    kind = reverse("membership-kind", args=[page.kind])
+    return f"{kind}?{urlencode({'plan': page.typed.plan})}"
 
 
 def _placed_before(

@@ -46,6 +46,8 @@ _PARTS = {
     "passkeys": "name created_at used_at",
     "visit_days": "day",
     "real_name_checks": "consent_version asked_at provider outcome",
+    "opt_outs": "kind channel created_at",
+    "former_phones": "phone left_at",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"
@@ -136,6 +138,8 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         member.passkeys.all().delete()
         member.visit_days.all().delete()
         RealName.objects.filter(member=member).delete()
+        member.opt_outs.all().delete()
+        member.former_phones.all().delete()
         mandates.end_all_locked(member.pk, EndedBy.MEMBER, now=now)
         kind = ContentType.objects.get_for_model(Member)
         about = LogEntry.objects.filter(content_type=kind, object_id=str(member.pk))
@@ -145,6 +149,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
             codes.unblock(phone)
         Member.objects.filter(pk=member.pk).update(
             phone=None,
+            phone_proved_at=None,
             password=make_password(None),
             is_active=False,
             last_login=None,

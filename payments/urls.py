@@ -1,6 +1,12 @@
 from django.urls import path, register_converter
 
-from payments import delivery_page, return_pages, views
+from payments import (
+    account_page,
+    delivery_page,
+    privacy_page,
+    return_pages,
+    views,
+)
 
 
 class NumberConverter:
@@ -27,6 +33,12 @@ urlpatterns = [
     path("delivery/<order:no>/", delivery_page.page, name="delivery"),
     path("delivery/<order:no>/keys/", delivery_page.reveal, name="delivery-reveal"),
     path("orders/<order:no>/return/", return_pages.return_order, name="order-return"),
+    path("account/", account_page.account, name="account"),
+    path("account/orders/", account_page.orders, name="account-orders"),
+    path("account/privacy/", privacy_page.privacy_page, name="account-privacy"),
+    path("account/privacy/export/", privacy_page.export, name="account-privacy-export"),
+    path("account/privacy/delete/", privacy_page.delete, name="account-privacy-delete"),
+    path("account/privacy/keep/", privacy_page.keep, name="account-privacy-keep"),
     path("account/returns/", return_pages.account_returns, name="account-returns"),
     path("orders/<order:no>/openid/", views.openid, name="order-openid"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),

@@ -33,6 +33,21 @@ TEMPLATES = {
         ("end", "price", "link"),
         "{end} 将自动续费 ¥{price}。关闭：{link}",
     ),
+    "phone_changed": Template(
+        "SANDBOX100006",
+        (),
+        "账号换了手机号，这个号码不能再登录。不是你操作的，请马上联系客服。",
+    ),
+    "way_added": Template(
+        "SANDBOX100007",
+        ("way",),
+        "账号新加了登录方式：{way}。不是你操作的，请马上联系客服。",
+    ),
+    "way_removed": Template(
+        "SANDBOX100008",
+        ("way",),
+        "账号去掉了登录方式：{way}。不是你操作的，请马上联系客服。",
+    ),
     "refund": Template(
         "SANDBOX100005", ("price", "link"), "退款 ¥{price} 已原路退回。查看：{link}"
     ),

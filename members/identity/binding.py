@@ -14,6 +14,7 @@ from datetime import datetime
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
+from members import security_notices
 from members.identity import nicknames
 from members.identity.contract import Person, Refused
 from members.models import Identity, Member
@@ -64,7 +65,9 @@ def _bind(member_id: int, person: Person, *, now: datetime) -> Identity:
     member = lock_member(member_id)
     found = find(person)
     if found is None:
-        return _add(member, person, now=now)
+        added = _add(member, person, now=now)
+        security_notices.way_added(member, added, now=now)
+        return added
     if found.member_id != member.pk:
         raise Taken
     _refresh(found, person, now=now)
@@ -72,7 +75,7 @@ def _bind(member_id: int, person: Person, *, now: datetime) -> Identity:
 
 
 @transaction.atomic(durable=True)
-def unbind(member_id: int, identity_id: int) -> bool:
+def unbind(member_id: int, identity_id: int, *, now: datetime) -> bool:
     """Take an identity away; False when the member has none of this number.
 
     The member is locked, so that of two identities taken away at once one stays.
@@ -85,6 +88,7 @@ def unbind(member_id: int, identity_id: int) -> bool:
         return False
     if ways_in(member) <= 1:
         raise LastWayIn
+    security_notices.way_removed(member, identity, now=now)
     identity.delete()
     return True
 

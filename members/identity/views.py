@@ -227,7 +227,7 @@ def unbind(request: MemberRequest, pk: int) -> HttpResponse:
     last = binding.ways_in(request.user) <= 1
     if request.method == "POST":
         try:
-            binding.unbind(request.user.pk, pk)
+            binding.unbind(request.user.pk, pk, now=request.now)
         except binding.LastWayIn:
             last = True
         else:

@@ -11,7 +11,7 @@ from members.models.identities import Identity, Provider
 from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
 from members.models.passkeys import Passkey
-from members.models.people import Member
+from members.models.people import FormerPhone, Member
 from members.models.real_names import (
     ACCOUNTS_MAX,
     CheckOutcome,
@@ -28,6 +28,7 @@ __all__ = [
     "CheckOutcome",
     "Entitlement",
     "EntitlementSource",
+    "FormerPhone",
     "HitLog",
     "Identity",
     "Member",

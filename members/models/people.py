@@ -45,7 +45,8 @@ class Member(AbstractBaseUser, PermissionsMixin):
     ``paid_until`` and ``timeline_at`` are written by ``members.timeline.rebuild``
     alone, under this row's lock. ``erase_at`` is when a person who asked for it goes;
     after ``erased_at`` the row stands for nobody. An account that was merged into
-    another one keeps the history of what ran in it and nothing else.
+    another one keeps the history of what ran in it and nothing else. ``phone_proved_at``
+    says when a code last showed that the phone is in her hand.
     """
 
     phone = models.CharField(
@@ -70,6 +71,9 @@ class Member(AbstractBaseUser, PermissionsMixin):
         editable=False,
         related_name="merged",
         verbose_name=_("并入"),
+    )
+    phone_proved_at = models.DateTimeField(
+        _("上次验证手机号"), null=True, editable=False
     )
     risk_flag_until = models.DateTimeField(_("风险标记到"), null=True, blank=True)
     guide_done = models.JSONField(default=list, editable=False)
@@ -142,3 +146,16 @@ class Member(AbstractBaseUser, PermissionsMixin):
 
     def is_member(self, *, at: datetime) -> bool:
         return self.paid_until is not None and at < self.paid_until
+
+
+class FormerPhone(models.Model):
+    """A number that a member has left, for the notice to it and no longer than a week."""
+
+    member = models.ForeignKey(
+        Member, on_delete=models.CASCADE, related_name="former_phones"
+    )
+    phone = models.CharField(max_length=16)
+    left_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"

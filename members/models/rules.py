@@ -51,6 +51,12 @@ class ShopRules(models.Model):
     failures_per_address = models.PositiveIntegerField(
         _("每地址 10 分钟错误"), default=30
     )
+    misses_per_address = models.PositiveIntegerField(
+        _("每地址 10 分钟落空的查找"), default=30
+    )
+    misses_per_network = models.PositiveIntegerField(
+        _("每网段 10 分钟落空的查找"), default=300
+    )
     codes_per_network_hour = models.PositiveIntegerField(_("每网段每小时"), default=300)
     codes_per_hour = models.PositiveIntegerField(_("全店每小时"), default=2_000)
     codes_per_day = models.PositiveIntegerField(_("全店每天"), default=10_000)

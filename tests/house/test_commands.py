@@ -35,7 +35,7 @@ from kameng import clock, doctor, freshness
 from kameng.clock import of_database
 from kameng.doctor import Level
 from kameng.models import JobRun
-from members.models import Member, Plan
+from members.models import Member, Passkey, Plan
 from notifications.models import Outbox
 from orders.models import Order, Status
 from tests.goods.shelves import make_goods
@@ -271,6 +271,30 @@ def test_it_prints_no_secret(settings: Any, private_key: str):
     assert private_key[:40] not in said
     assert "DATA_KEYS is too short" in said
     assert "ALIPAY_PUBLIC_KEY: " in said
+
+
+@pytest.mark.usefixtures("running")
+def test_it_names_staff_without_a_second_factor(settings: Any):
+    """security 66: and says how it is enrolled; closed accounts need none."""
+    for name, active in (("kefu", True), ("gone", False)):
+        Member.objects.create(username=name, is_staff=True, is_active=active)
+    words = "no second factor: kefu; manage.py staff enrol NAME prints the link"
+    assert lines("staff") == [("note", words)]
+    settings.PRODUCTION = True
+    assert lines("staff") == [("problem", words)]
+    Passkey.objects.create(
+        member=Member.objects.get(username="kefu"),
+        credential_id="x",
+        user_handle="x",
+        public_key=b"x",
+        name="x",
+    )
+    assert lines("staff") == [("ok", "every open account has a second factor")]
+
+
+@pytest.mark.usefixtures("running")
+def test_it_says_that_nobody_can_open_the_console():
+    assert lines("staff") == [("note", "no account; nobody can open the console")]
 
 
 @pytest.mark.django_db

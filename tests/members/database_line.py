@@ -11,6 +11,7 @@ from django.db import transaction
 from members import timeline
 from members.models import Entitlement, Member, Plan, Tier, TierKind
 from orders.models import Order
+from orders.numbers import random_number
 from tests.members.worked_examples import DISCOUNTS, RANKS
 
 _numbers = itertools.count(1)
@@ -35,7 +36,7 @@ def unpaid_order(member: Member, plan: Plan, *, at: datetime) -> Order:
     """A row for an entitlement to hang on; what it costs does not matter here."""
     number = next(_numbers)
     return Order.objects.create(
-        no=f"TIMELINE{number}",
+        no=random_number(),
         client_token=f"timeline-{number:020}",
         member=member,
         plan=plan,

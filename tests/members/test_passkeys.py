@@ -20,6 +20,7 @@ from webauthn.helpers import bytes_to_base64url
 
 from members import passkeys
 from members.models import Member, Passkey
+from notifications.models import Notification
 from tests.members.edge import PHONE, Inbox
 from tests.rows import changed, fingerprint
 
@@ -203,7 +204,7 @@ def key(hers: Client) -> Authenticator:
 
 
 def test_a_passkey_is_made_named_and_signs_in_elsewhere(hers: Client) -> None:
-    """S4: nothing typed on the new device."""
+    """S4, security 30: nothing typed on the new device, and she is told of the key."""
     key = Authenticator()
     options = json.loads(hers.get(NEW).context["options"])
     assert options["rp"]["id"] == "localhost"
@@ -223,6 +224,9 @@ def test_a_passkey_is_made_named_and_signs_in_elsewhere(hers: Client) -> None:
     assert (entered.status_code, entered["Location"]) == (303, "/membership/")
     assert elsewhere.session["_auth_user_id"] == str(one.member_id)
     assert Passkey.objects.get().sign_count == 1
+    told = Notification.objects.filter(member=one.member, kind="way_added")
+    assert {each.channel for each in told} == {"site", "sms"}
+    assert all(each.params == {"way": "passkey"} for each in told)
 
 
 def test_only_a_fresh_proof_lets_her_add_one(hers: Client) -> None:

@@ -807,6 +807,56 @@ def holding(**more: Any) -> Context:
     }
 
 
+def lane(state: str, begins: float, ends: float | None, *bars: Any) -> Context:
+    """Bought in the shop and running from one day to another; a bar is look, x, width."""
+    return {
+        "state": state,
+        "tier_name": "" if state == "pause" else "临时会员",
+        "order_no": "" if state == "pause" else ORDER_NO,
+        "order_title": "7 天体验装",
+        "held_seconds": 0,
+        "spans": [
+            {
+                "starts_at": after(days=begins),
+                "ends_at": None if ends is None else after(days=ends),
+            }
+        ],
+        "bars": [{"look": look, "x": x, "width": width} for look, x, width in bars],
+    }
+
+
+def drawing(*lanes: Context, **more: Any) -> Context:
+    return {
+        "lanes": list(lanes)
+        or [
+            lane("ended", -57, -50, ("ran", 0, 67)),
+            lane("pause", -50, -48, ("pause", 67, 20)),
+            {
+                **lane("running", -48, 40, ("ran", 87, 461), ("left", 548, 384)),
+                "tier_name": "长期会员",
+                "order_title": "90 天会员",
+            },
+            {**lane("waiting", 40, 47, ("left", 932, 68)), "order_no": ""},
+        ],
+        "starts_at": after(days=-57),
+        "ends_at": after(days=47),
+        "now_x": 548,
+        "more": 0,
+        **more,
+    }
+
+
+HELD_DRAWING = drawing(
+    {
+        **lane("held", -3, -1, ("ran", 0, 270), ("held", 400, 600)),
+        "held_seconds": 5 * 86_400,
+    },
+    lane("pause", -1, None, ("pause", 270, 130)),
+    now_x=400,
+    more=2,
+)
+
+
 def entries(**more: Any) -> list[Context]:
     return [
         {"kind": "temporary", "discount_bp": 9500, "plans": ladder(), **more},
@@ -829,6 +879,7 @@ def account(**more: Any) -> Context:
         "here": "account",
         "signs_in_as": "138••••8000",
         "membership": holding(),
+        "drawing": drawing(),
         "orders": rows()[:3],
         "notices": [
             {"at": after(hours=-2), "text": "会员已开通，到 11 月 29 日 14:05。"},
@@ -839,6 +890,28 @@ def account(**more: Any) -> Context:
         "real_name": "none",
     }
     return member(**{**context, **more})
+
+
+def notice_choices(*, has_phone: bool = True, off: tuple[str, ...] = ()) -> Context:
+    def kind(code: str, name: str, **channels: str) -> Context:
+        values = {f"{code}:{channel}": word for channel, word in channels.items()}
+        return {
+            "code": code,
+            "name": name,
+            "channels": [
+                {"value": value, "name": word, "on": value not in off}
+                for value, word in values.items()
+            ],
+        }
+
+    return member(
+        here="account",
+        has_phone=has_phone,
+        kinds=[
+            kind("expiring", "到期提醒", sms="短信", site="站内"),
+            kind("delivered", "发货通知", sms="短信"),
+        ],
+    )
 
 
 def notice(ends_at: datetime, **more: Any) -> Context:
@@ -1324,9 +1397,33 @@ PAGES: dict[str, tuple[str, Context]] = {
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
     "account-advice-off": ("members/account.html", account(wants_advice=False)),
+    "account-paused": (
+        "members/account.html",
+        account(
+            membership=holding(paused=True),
+            drawing=HELD_DRAWING,
+            badge={"paused": True, "tier_name": "临时会员"},
+        ),
+    ),
+    "notifications": ("members/notifications.html", notice_choices()),
+    "notifications-off": (
+        "members/notifications.html",
+        notice_choices(has_phone=False, off=("expiring:sms", "delivered:sms")),
+    ),
+    "login-unused": (
+        "members/unused.html",
+        guest(here="login", next="/account/", offers=DESKTOP_OFFERS),
+    ),
     "account-empty": (
         "members/account.html",
-        account(membership=None, orders=[], notices=[], guide=None, badge={}),
+        account(
+            membership=None,
+            drawing=None,
+            orders=[],
+            notices=[],
+            guide=None,
+            badge={},
+        ),
     ),
     "orders-too-many-open": ("orders/too_many.html", member(orders=[order()] * 5)),
     "short-link": (

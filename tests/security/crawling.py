@@ -55,12 +55,12 @@ def addresses(world: World) -> dict[str, list[str]]:
         ),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
         *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
-        *("account-phone", "account-phone-code"),
+        *("account-phone", "account-phone-code", "login-unused"),
         *("account-privacy", "account-privacy-export", "account-privacy-delete"),
         *("account-privacy-keep", "logout-everywhere"),
         *("login-passkey", "account-passkeys", "account-passkey-new"),
         *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
-        *("account-advice", "account-returns"),
+        *("account-advice", "account-returns", "account-notifications"),
         *("account-identities", "account-identity-bind"),
     )
     return {name: [reverse(name)] for name in plain} | {

@@ -119,21 +119,21 @@ class TestUnbind:
     def test_with_a_phone_the_identity_may_go(self, now: datetime) -> None:
         member = Member.objects.create_user(PHONE)
         identity = binding.bind(member.pk, WEB, now=now)
-        assert binding.unbind(member.pk, identity.pk)
+        assert binding.unbind(member.pk, identity.pk, now=now)
         assert not Identity.objects.exists()
         assert binding.recognise(WEB, now=now) != member
 
     def test_the_last_way_in_stays(self, now: datetime) -> None:
         member = binding.recognise(WEB, now=now)
         with pytest.raises(binding.LastWayIn):
-            binding.unbind(member.pk, Identity.objects.get().pk)
+            binding.unbind(member.pk, Identity.objects.get().pk, now=now)
         assert Identity.objects.count() == 1
 
     def test_nobody_unbinds_anothers(self, now: datetime) -> None:
         """security 52"""
         binding.recognise(WEB, now=now)
         mallory = Member.objects.create_user(PHONE)
-        assert not binding.unbind(mallory.pk, Identity.objects.get().pk)
+        assert not binding.unbind(mallory.pk, Identity.objects.get().pk, now=now)
         assert Identity.objects.count() == 1
 
     def test_of_two_taken_away_at_once_one_stays(
@@ -166,7 +166,10 @@ class TestUnbind:
         binding.bind(member.pk, Person(Provider.QQ, "1", "q", "", "小明"), now=now)
         numbers = list(member.identities.values_list("pk", flat=True))
         return at_once(
-            *(lambda pk=each: binding.unbind(member.pk, pk) for each in numbers)
+            *(
+                lambda pk=each: binding.unbind(member.pk, pk, now=now)
+                for each in numbers
+            )
         )
 
 
