@@ -22,7 +22,7 @@ from members import catalogue_admin, codes, phones, rule_bounds, unblocking
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.standing import standing
 from notifications import kinds
-from payments import merging_page
+from payments import merging_page, renewal_state
 
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
@@ -92,6 +92,9 @@ class MemberAdmin(PageAdmin):
             "pauses": pauses.order_by("-pk")[:SHOWN_ROWS],
             "merged": row.merged.order_by("-pk")[:SHOWN_ROWS],
             "orders": row.orders.order_by("-pk")[:SHOWN_ROWS],
+            "renewal": renewal_state.position(row, now=now),
+            "consents": renewal_state.consents(row, limit=SHOWN_ROWS),
+            "debits": renewal_state.debits(row, now=now),
             "told": [
                 (message, kinds.label(message.kind))
                 for message in row.notifications.order_by("-pk")[:SHOWN_ROWS]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from kameng.http import member_of
-from members import catalogue, rules
+from members import catalogue, reminders, rules
 from members.models import Member
 from members.standing import Standing, standing
 
@@ -102,7 +103,19 @@ def expiry_notice(request: HttpRequest) -> dict[str, Any]:
     key = f"{stage}:{int(end.timestamp())}"
     if request.session.get(DISMISSED) == key:
         return {}
-    return {"ends_at": end, "ended": end <= held.at, "key": key, "renewal": None}
+    told = reminders.told_of_renewal(user, end) if end > held.at else None
+    return {
+        "ends_at": end,
+        "ended": end <= held.at,
+        "key": key,
+        "renewal": {
+            "amount_fen": told["price"],
+            "at": datetime.fromisoformat(str(told["end"])),
+            "off_url": reverse("account-renewal"),
+        }
+        if told
+        else None,
+    }
 
 
 def standing_facts(request: HttpRequest) -> dict[str, Any] | None:

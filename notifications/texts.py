@@ -20,7 +20,7 @@ type Params = Mapping[str, str | int]
 
 KINDS = ("activated", "expiring", "renewal", "refund", "delivered", "short")
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
-SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed")
+SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed", "renewal_retry")
 """What only the site says in so many words; an SMS about it is an ``expiring``."""
 
 
@@ -49,6 +49,9 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
         case "renewal":
             title = gettext("{end} 将自动续费 ¥{price}").format(**words)
             return title, gettext("不想续？点这里关闭")
+        case "renewal_retry":
+            title = gettext("自动续费 ¥{price} 没有扣成").format(**words)
+            return title, gettext("{end} 到期前会再试").format(**words)
         case "renewal_off" | "renewal_price" | "renewal_failed":
             return _site_renewal_ended(kind, words)
         case "refund":

@@ -7,7 +7,7 @@ outside: the hand-over is signed before, a contract is stopped by the outbox aft
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -40,6 +40,10 @@ FIRST_QUERY = timedelta(seconds=30)
 SIGNING = timedelta(hours=24)
 """So long a signature is waited for; a later one is stopped again."""
 TAKE_BACK = timedelta(hours=24)
+PATIENCE = timedelta(seconds=3)
+"""A page asks about one consent no more often."""
+TERMS = "1.0"
+"""The version of /legal/renewal/ that a consent is given to."""
 STOPPED_TOO_LATE = "renewal-stopped"
 """In an order's story: she opted out between the claim and the result."""
 
@@ -48,15 +52,10 @@ class NotOffered(Exception):
     """The plan cannot renew itself; the text says why, for logs."""
 
 
-def begin(
-    member_id: int, *, plan: Plan, gateway: str, shown_fen: int, now: datetime
-) -> Handover:
-    """Write down a consent and say where it is signed; nothing is charged by it yet.
+def price_of(plan: Plan, gateway: str, *, now: datetime) -> int:
+    """What one charge would take at today's price, as the box beside it says.
 
-    A consent in force stays so until the new one is signed.
-
-    shown_fen  the price that the page showed beside the box
-    raises     NotOffered
+    raises  NotOffered
     """
     offer = gateway_mandates.of(gateway)
     if offer is None:
@@ -66,32 +65,114 @@ def begin(
     if not (plan.enabled and plan.tier.enabled):
         raise NotOffered("the plan is not sold")
     price_fen = plan.price_at(now)
-    if shown_fen != price_fen:
-        raise NotOffered("another price was shown")
     if price_fen > offer.most_fen:
         raise NotOffered("more than one charge may take")
+    return price_fen
+
+
+def agree_locked(order: Order, gateway: str, *, now: datetime) -> Consent:
+    """Write down the box that she ticked, with the order that is being placed.
+
+    The caller has locked the member and compared the price with what she was shown. It
+    is signed once the order is paid; until then no gateway knows of it.
+
+    raises  NotOffered
+    """
+    assert order.plan is not None
+    return Consent.objects.create(
+        member=order.member,
+        plan=order.plan,
+        price_fen=price_of(order.plan, gateway, now=now),
+        days=order.plan.days,
+        terms=TERMS,
+        order=order,
+        gateway=gateway,
+        number=random_number(),
+        agreed_at=now,
+        next_query_at=now + SIGNING,
+    )
+
+
+def begin(
+    member_id: int, *, plan: Plan, gateway: str, shown_fen: int, now: datetime
+) -> Consent:
+    """Write down a consent that is to be signed now; nothing is charged by it yet.
+
+    A consent in force stays so until the new one is signed.
+
+    shown_fen  the price that the page showed beside the box
+    raises     NotOffered
+    """
+    price_fen = price_of(plan, gateway, now=now)
+    if shown_fen != price_fen:
+        raise NotOffered("another price was shown")
     with transaction.atomic(durable=True):
         member = lock_member(member_id)
-        if member.paid_until is None or member.paid_until <= now:
-            raise NotOffered("no membership is running")
-        consent = Consent.objects.create(
+        return Consent.objects.create(
             member=member,
             plan=plan,
             price_fen=price_fen,
+            days=plan.days,
+            terms=TERMS,
             gateway=gateway,
             number=random_number(),
             agreed_at=now,
+            first_on=_first_day(member, now=now),
             next_query_at=now + FIRST_QUERY,
         )
-        first_on = member.paid_until.astimezone(SHANGHAI).date()
+
+
+@transaction.atomic(durable=True)
+def open_signing(consent_id: int, *, now: datetime) -> None:
+    """She asks for the page to sign on: fix the first day, and listen for the answer.
+
+    The day stays with the number: a gateway takes one number with one content.
+
+    raises  NotOffered when the consent is over, or no membership runs
+    """
+    member_id = Consent.objects.values_list("member_id", flat=True).get(pk=consent_id)
+    member = lock_member(member_id)
+    consent = Consent.objects.select_related("order").get(pk=consent_id)
+    if not is_to_be_signed(consent, now=now):
+        raise NotOffered("nothing waits for a signature")
+    consent.first_on = consent.first_on or _first_day(member, now=now)
+    consent.next_query_at = now + FIRST_QUERY
+    consent.save(update_fields=["first_on", "next_query_at"])
+
+
+def _first_day(member: Member, *, now: datetime) -> date:
+    if member.paid_until is None or member.paid_until <= now:
+        raise NotOffered("no membership is running")
+    return member.paid_until.astimezone(SHANGHAI).date()
+
+
+def is_to_be_signed(consent: Consent, *, now: datetime) -> bool:
+    """Whether her signature is what is missing; a purchase has to be paid first."""
+    if consent.state != ConsentState.WAITING or now >= consent.agreed_at + SIGNING:
+        return False
+    if consent.order is not None and consent.order.status != Status.PAID:
+        return False
+    today = now.astimezone(SHANGHAI).date()
+    return consent.first_on is None or consent.first_on >= today
+
+
+def handover(consent: Consent, *, now: datetime) -> Handover:
+    """The gateway's own page to sign on, of a consent that ``open_signing`` has opened.
+
+    raises  NotOffered while the gateway is off
+    """
+    offer = gateway_mandates.of(consent.gateway)
+    if offer is None:
+        raise NotOffered("the gateway has no mandates")
+    assert consent.first_on is not None
     return offer.sign(
         SignRequest(
             number=consent.number,
-            amount_fen=price_fen,
-            days=plan.days,
-            first_on=first_on,
-            notify_url=notify_url(gateway),
-            return_url=settings.PUBLIC_URL + reverse("account"),
+            amount_fen=consent.price_fen,
+            days=consent.days,
+            first_on=consent.first_on,
+            notify_url=notify_url(consent.gateway),
+            return_url=f"{settings.PUBLIC_URL}{reverse('account-renewal')}?returned=1",
         ),
         now=now,
     )
@@ -210,6 +291,13 @@ def stop(consent_id: int, *, by: EndedBy = EndedBy.MEMBER, now: datetime) -> boo
     return True
 
 
+def stop_all(member_id: int, *, now: datetime) -> int:
+    """One tap: no consent of hers, signed or waiting, is charged by any more."""
+    alive = Consent.objects.filter(member=member_id).exclude(state=ConsentState.ENDED)
+    found = list(alive.order_by("pk").values_list("pk", flat=True))
+    return sum(stop(pk, now=now) for pk in found)
+
+
 def end_locked(renewal: AutoRenew, by: EndedBy, *, now: datetime) -> None:
     """Switch a renewal off under the member's lock, and tell her unless it was she."""
     consent = renewal.consent
@@ -277,6 +365,17 @@ def poll_signatures(*, now: datetime, limit: int = 50) -> int:
             ask(consent, now=now)
             asked += 1
     return asked
+
+
+def ask_again(consent: Consent, *, now: datetime) -> None:
+    """She is back from the gateway's page: ask at once, but not for every reload."""
+    step = timedelta(minutes=1)
+    due_at = consent.next_query_at
+    if consent.first_on is None or due_at is None or due_at > now + step - PATIENCE:
+        return
+    claimed = Consent.objects.filter(pk=consent.pk, next_query_at=due_at)
+    if claimed.update(next_query_at=now + step):
+        ask(consent, now=now)
 
 
 def ask(consent: Consent, *, now: datetime) -> Mandate | None:

@@ -45,6 +45,7 @@ _PARTS = {
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
     "visit_days": "day",
+    "renewal_consents": "price_fen days terms agreed_at signed_at ended_at ended_by",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"

@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from payments import delivery_page, return_pages, views
+from payments import delivery_page, renewal_account, return_pages, views
 
 
 class NumberConverter:
@@ -28,6 +28,9 @@ urlpatterns = [
     path("delivery/<order:no>/keys/", delivery_page.reveal, name="delivery-reveal"),
     path("orders/<order:no>/return/", return_pages.return_order, name="order-return"),
     path("account/returns/", return_pages.account_returns, name="account-returns"),
+    path("account/renewal/", renewal_account.renewal, name="account-renewal"),
+    path("account/renewal/sign/", renewal_account.sign, name="account-renewal-sign"),
+    path("account/renewal/stop/", renewal_account.stop, name="account-renewal-stop"),
     path("orders/<order:no>/openid/", views.openid, name="order-openid"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
     path("payments/<slug:gateway>/return/", views.come_back, name="return"),

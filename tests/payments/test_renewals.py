@@ -137,7 +137,8 @@ def test_what_cannot_renew_itself_is_not_offered(shop_of: Renewals):
     with pytest.raises(mandates.NotOffered):
         offered("temporary-30")
     assert not Consent.objects.exists()
-    assert offered("long-term-90").params["wallet_url"].startswith("alipays://")
+    way = mandates.handover(offered("long-term-90"), now=shop_of.now)
+    assert way.params["wallet_url"].startswith("alipays://")
 
 
 def test_an_unsigned_consent_charges_nobody(shop_of: Renewals):
