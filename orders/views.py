@@ -254,6 +254,10 @@ def checkout(request: ShopRequest) -> HttpResponse:
         return first
     if complaint := _shape(page):
         page.errors = [complaint]
+        if member is None:
+            page.phone_state = phone_step.kept(
+                request, page.typed.phone, Purpose.CHECKOUT, now=request.now
+            )
         return _placed_before(page, member) or _again(page, 422)
     if member is None:
         step = phone_step.check(

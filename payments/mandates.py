@@ -52,6 +52,10 @@ class NotOffered(Exception):
     """The plan cannot renew itself; the text says why, for logs."""
 
 
+class OtherPrice(NotOffered):
+    """The page showed another price than today's."""
+
+
 def price_of(plan: Plan, gateway: str, *, now: datetime) -> int:
     """What one charge would take at today's price, as the box beside it says.
 
@@ -100,12 +104,14 @@ def begin(
 
     A consent in force stays so until the new one is signed.
 
+    plan       read again: pages may show it some seconds late
     shown_fen  the price that the page showed beside the box
-    raises     NotOffered
+    raises     OtherPrice, NotOffered
     """
+    plan = Plan.objects.select_related("tier").get(pk=plan.pk)
     price_fen = price_of(plan, gateway, now=now)
     if shown_fen != price_fen:
-        raise NotOffered("another price was shown")
+        raise OtherPrice("another price was shown")
     with transaction.atomic(durable=True):
         member = lock_member(member_id)
         return Consent.objects.create(
@@ -406,7 +412,9 @@ def may_take_back(order: Order, *, now: datetime) -> bool:
     if now > order.paid_at + TAKE_BACK:
         return False
     entitlement = getattr(order, "entitlement", None)
-    if entitlement is None or entitlement.segments.filter(starts_at__lte=now).exists():
+    if entitlement is None or entitlement.revoked_seconds:
+        return False
+    if entitlement.segments.filter(starts_at__lte=now).exists():
         return False
     return order.events.filter(kind=STOPPED_TOO_LATE).exists()
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.devices import Device, device_of
 from kameng.http import MemberRequest, SeeOther
-from members import rules
+from members import catalogue, rules
 from members.models import Member
 from members.phone_step import FieldError
 from orders.choice import plan_name
@@ -57,8 +57,7 @@ def _begin(request: MemberRequest) -> HttpResponse:
         words = _("勾上「到期自动续费」才会开通")
         return _page(request, FieldError("renew", words), wish)
     if chosen is None or f"{wish}:{chosen[2]}" not in shown:
-        words = _("套餐或价格刚变了，请看清金额再开通")
-        return _page(request, FieldError("plan", words), wish)
+        return _moved(request, wish)
     plan, gateway, price_fen = chosen
     try:
         mandates.begin(
@@ -68,10 +67,18 @@ def _begin(request: MemberRequest) -> HttpResponse:
             shown_fen=price_fen,
             now=request.now,
         )
+    except mandates.OtherPrice:
+        return _moved(request, wish)
     except mandates.NotOffered:
         words = _("现在不能开通：会员要在有效期内")
         return _page(request, FieldError("plan", words), wish)
     return SeeOther(reverse("account-renewal"))
+
+
+def _moved(request: MemberRequest, wish: str) -> HttpResponse:
+    catalogue.forget()
+    words = _("套餐或价格刚变了，请看清金额再开通")
+    return _page(request, FieldError("plan", words), wish)
 
 
 @login_required
