@@ -267,19 +267,28 @@ def _signed(consent_id: int, contract_no: str, *, now: datetime) -> None:
     )
 
 
-@transaction.atomic(durable=True)
 def stop(consent_id: int, *, by: EndedBy = EndedBy.MEMBER, now: datetime) -> bool:
     """End a consent at the member's wish; False when it is over already.
 
     Nothing is charged any more from here on. A charge that is under way stands, and
     she may take it back (E10); a failed one is not tried again.
     """
+    while (ended := _stop(consent_id, by, now=now)) is None:
+        pass  # a charge was claimed just now: its order is to be locked first
+    return ended
+
+
+@transaction.atomic(durable=True)
+def _stop(consent_id: int, by: EndedBy, *, now: datetime) -> bool | None:
+    """None, with nothing written, when an order came up between the two locks."""
     member_id = Consent.objects.values_list("member_id", flat=True).get(pk=consent_id)
     waiting = Order.objects.filter(
         member_id=member_id, renewal_key__isnull=False, status=Status.PENDING
     ).values_list("pk", flat=True)
     locked = {pk: lock_order(pk) for pk in waiting.order_by("pk")}
     lock_member(member_id)
+    if not set(waiting.all()) <= set(locked):
+        return None
     consent = Consent.objects.get(pk=consent_id)
     if consent.state == ConsentState.ENDED:
         return False
@@ -288,11 +297,10 @@ def stop(consent_id: int, *, by: EndedBy = EndedBy.MEMBER, now: datetime) -> boo
         _end_consent(consent, by, now=now)
         return True
     end_locked(renewal, by, now=now)
-    # One that was claimed between the two locks has a charge under way.
-    for order in (locked.get(pk) or Order(pk=pk) for pk in waiting):
+    for order in (locked[pk] for pk in waiting.all()):
         if order.attempts.filter(state__in=LIVE_STATES).exists():
             OrderEvent.objects.create(order=order, at=now, kind=STOPPED_TOO_LATE)
-        elif order.pk in locked:
+        else:
             close_locked(order, Status.CANCELLED, now=now)
     return True
 

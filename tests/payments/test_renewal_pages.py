@@ -20,6 +20,7 @@ from members.models import Member, Plan
 from orders.models import Order
 from payments import mandates
 from payments.models import Attempt, AutoRenew, Consent, Refund
+from tests.goods.shelves import make_goods
 from tests.payments.renewing import (
     HOUR,
     Renewals,
@@ -208,6 +209,15 @@ def test_what_she_did_not_see_is_not_agreed_to(
     assert all("checked" not in box for box in BOX.findall(text(answer)))
     assert not Order.objects.exists()
     assert not Consent.objects.exists()
+
+
+def test_goods_cannot_renew_themselves(shopper: Shopper):
+    thing = make_goods("card", keys=3)
+    fields = renewing_form(plan="", goods="card", shown_fen=str(thing.price_fen))
+    answer = shopper.post("/checkout/", **fields)
+    assert answer.status_code == 422
+    assert "这里不能自动续费，勾选已去掉" in text(answer)
+    assert not Order.objects.exists()
 
 
 def test_a_double_click_agrees_once(shopper: Shopper):
@@ -408,7 +418,7 @@ def test_a_stop_under_way_offers_the_money_back_in_full(
 def test_the_bar_tells_of_the_charge_in_place_of_the_end(
     shop_of: Renewals, shopper: Shopper, member: Member
 ):
-    """E8: three days before the end; and without renewal the end itself (E2)."""
+    """E8: three days before the end; stopped, it is the end again."""
     bought(shop_of.till, member=member)
     shop_of.signed(member)
     shop_of.until("11-26 10:05")
@@ -421,6 +431,23 @@ def test_the_bar_tells_of_the_charge_in_place_of_the_end(
     )
     shopper.post(f"{PAGE}stop/")
     assert "到期，还有" in page(shopper, "/")
+
+
+def test_a_notice_that_is_late_lets_the_night_pass(shop_of: Renewals):
+    """E7, E8: nothing ran until 23:00; the site says it at once, the SMS at 08:00."""
+    member = bought(shop_of.till)
+    shop_of.signed(member)
+    shop_of.at("11-23 23:00").tick()
+    shop_of.at("11-23 23:05").tick()
+    assert len(told(member, "renewal")) == 1
+    [sms] = told(member, "renewal", "sms")
+    assert (sms.state, sms.due_at) == ("queued", beijing("11-24 08:00"))
+    shop_of.at("11-24 07:59").tick()
+    assert told(member, "renewal", "sms")[0].sent_at is None
+    shop_of.at("11-24 08:00").tick()
+    assert told(member, "renewal", "sms")[0].sent_at == beijing("11-24 08:00")
+    shop_of.until("11-28 10:01")
+    assert charges_of(member) == [("11-28 10:01", 1_500, "paid")]
 
 
 def test_a_failed_charge_is_told_tried_again_and_then_over(
@@ -532,7 +559,7 @@ def test_too_late_to_be_told_is_said_and_not_charged(
 def test_support_sees_consent_and_charges(
     shop_of: Renewals, shopper: Shopper, member: Member, operator: Member
 ):
-    """E8, I11: on the member's page and in the story of either order."""
+    """E8: on the member's page and in the story of either order."""
     operator.is_superuser = True
     operator.save()
     order, consent = paid(shop_of, shopper)
