@@ -23,7 +23,7 @@ from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
-from payments import merging_page
+from payments import merging_page, renewal_state
 
 __all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
 
@@ -107,6 +107,9 @@ class MemberAdmin(PageAdmin):
             "real_name": desk.facts(row, now=now),
             "merged": row.merged.order_by("-pk")[:SHOWN_ROWS],
             "orders": row.orders.order_by("-pk")[:SHOWN_ROWS],
+            "renewal": renewal_state.position(row, now=now),
+            "consents": renewal_state.consents(row, limit=SHOWN_ROWS),
+            "debits": renewal_state.debits(row, now=now),
             "told": [
                 (message, kinds.label(message.kind))
                 for message in row.notifications.order_by("-pk")[:SHOWN_ROWS]

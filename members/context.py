@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
@@ -106,7 +107,19 @@ def expiry_notice(request: HttpRequest) -> dict[str, Any]:
         user.pk, reminders.KIND, Channel.SITE
     ):
         return {}
-    return {"ends_at": end, "ended": end <= held.at, "key": key, "renewal": None}
+    told = reminders.told_of_renewal(user, end) if end > held.at else None
+    return {
+        "ends_at": end,
+        "ended": end <= held.at,
+        "key": key,
+        "renewal": {
+            "amount_fen": told["price"],
+            "at": datetime.fromisoformat(str(told["end"])),
+            "off_url": reverse("account-renewal"),
+        }
+        if told
+        else None,
+    }
 
 
 def standing_facts(request: HttpRequest) -> dict[str, Any] | None:

@@ -156,6 +156,20 @@ def judge(
     return _not_right(phone, verdict, now=now)
 
 
+def kept(
+    request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime
+) -> dict[str, Any]:
+    """The step as she left it, for a form that comes back for another reason."""
+    try:
+        phone = phones.parse(typed)
+    except phones.BadPhone:
+        return _shown("entry", typed[: phones.LONGEST])
+    known = codes.live(phone, purpose, session_key=signin.session_key(request), now=now)
+    if known is None:
+        return _shown("entry", phone)
+    return _shown("sent", phone, resend_at=known.resend_at)
+
+
 def _shown(state: str, value: str, **facts: Any) -> dict[str, Any]:
     """value: E.164, or what was typed where that is no phone."""
     return {"phone_state": state, "phone": {"value": value, **facts}}

@@ -186,6 +186,18 @@ def may_go_out(end: datetime, *, now: datetime) -> bool:
     raise outbox.TryLater(int(wait.total_seconds()) + 1, "quiet hours")
 
 
+def told_of_renewal(member: Member, end: datetime) -> texts.Params | None:
+    """What the notice of a charge before this end said; None while no charge comes."""
+    said = Notification.objects.filter(
+        member=member,
+        kind=RENEWAL,
+        expires_at=end,
+        member__auto_renew__enabled=True,
+    )
+    found: texts.Params | None = said.values_list("params", flat=True).first()
+    return found
+
+
 def _near(now: datetime) -> QuerySet[Member, Any]:
     """Members whose reminder may be due and was not queued, the nearest end first;
     rows as ``Candidate`` has them.

@@ -11,6 +11,7 @@ KINDS = {
     "renewal_off": _("续费已关闭"),
     "renewal_price": _("续费要重新同意"),
     "renewal_failed": _("续费没有成功"),
+    "renewal_retry": _("续费扣款会再试"),
     "refund": _("退款通知"),
     "delivered": _("发货通知"),
     "short": _("缺货通知"),

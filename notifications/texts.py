@@ -23,7 +23,10 @@ KINDS = (
     *("phone_changed", "way_added", "way_removed"),
 )
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
-SITE_KINDS = ("renewal_off", "renewal_price", "renewal_failed", "phone_left")
+SITE_KINDS = (
+    *("renewal_off", "renewal_price", "renewal_failed", "renewal_retry"),
+    "phone_left",
+)
 """What only the site says in so many words; an SMS about it is an ``expiring``."""
 
 
@@ -52,6 +55,9 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
         case "renewal":
             title = gettext("{end} 将自动续费 ¥{price}").format(**words)
             return title, gettext("不想续？点这里关闭")
+        case "renewal_retry":
+            title = gettext("自动续费 ¥{price} 没有扣成").format(**words)
+            return title, gettext("{end} 到期前会再试").format(**words)
         case "renewal_off" | "renewal_price" | "renewal_failed":
             return _site_renewal_ended(kind, words)
         case "refund":

@@ -44,6 +44,8 @@ class Typed:
     client_token: str = ""
     quantity: int = 1
     next: str = ""
+    renew: bool = False
+    renew_for: str = ""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Page:
     in_wechat: bool = False
     has_caps: bool = False
     """Some way to pay has a limit, so that the chooser depends on the plan."""
+    renewal: dict[str, Any] | None = None
+    """The box of automatic renewal, where the plan and a way to pay offer it."""
     is_advised: bool = False
     """A page that recommends, and so may read her history."""
 
@@ -157,7 +161,7 @@ def context(page: Page) -> dict[str, Any]:
         "in_wechat": page.in_wechat,
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),
         "errors": page.errors,
-        "renewal": None,
+        "renewal": page.renewal,
         "next": signed if way_back.read(signed) else "",
     }
 

@@ -35,8 +35,9 @@ from orders.choice import Page, Typed
 from orders.goods_page import GoodsPage
 from orders.models import Order
 from orders.real_name import Lack
-from payments import attempts, channels
+from payments import attempts, channels, mandates, renewal_box
 from payments.attempts import Way
+from payments.gateways import mandates as gateway_mandates
 from payments.models import Attempt
 
 
@@ -101,10 +102,13 @@ def with_channels[P: (Page, GoodsPage)](page: P) -> P:
             "available": offer.usable,
             "reason": "" if offer.usable else _reason(offer, here),
             "selected": offer.code == chosen,
+            "renews": gateway_mandates.of(offer.channel.gateway) is not None,
         }
         for offer in channels.offers(here, amount_fen)
     ]
     page.has_caps = any(each.cap_fen for each in channels.known().values())
+    if isinstance(page, Page):
+        page.renewal = renewal_box.of(page)
     return page
 
 
@@ -140,7 +144,11 @@ def summary(request: ShopRequest) -> HttpResponse:
     typed = Typed(plan=plan.slug, channel=request.GET.get("channel", "")[:16])
     page = with_channels(Page(request, plan.tier.kind, typed))
     context = choice.summary_context(page, plan)
-    return _with_chooser(page, render(request, "members/choice.html#summary", context))
+    answer = render(request, "members/choice.html#summary", context)
+    if any(channel["renews"] for channel in page.channels):
+        box = {"renewal": page.renewal, "renewal_oob": True}
+        answer.write(render(request, "members/choice.html#renewal", box).content)
+    return _with_chooser(page, answer)
 
 
 def _with_chooser(page: Page | GoodsPage, answer: HttpResponse) -> HttpResponse:
@@ -180,6 +188,8 @@ def _typed(request: ShopRequest) -> Typed:
         client_token=post.get("client_token", "")[:64],
         quantity=_quantity(post.get("quantity", "1")),
         next=post.get("next", "")[: way_back.LONGEST],
+        renew=post.get("renew") == "on",
+        renew_for=post.get("renew_for", "")[:40],
     )
 
 
@@ -255,6 +265,10 @@ def checkout(request: ShopRequest) -> HttpResponse:
         return first
     if complaint := _shape(page):
         page.errors = [complaint]
+        if member is None:
+            page.phone_state = phone_step.kept(
+                request, page.typed.phone, Purpose.CHECKOUT, now=request.now
+            )
         return _placed_before(page, member) or _again(page, 422)
     if member is None:
         step = phone_step.check(
@@ -344,7 +358,7 @@ def _shape(page: Page | GoodsPage) -> FieldError | None:
     cap_fen = channels.cap_of(typed.channel)
     if cap_fen is not None and page.amount_fen() > cap_fen:
         return FieldError("channel", _over_cap(typed.channel))
-    return None
+    return renewal_box.complaint(page)
 
 
 def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
@@ -352,6 +366,12 @@ def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
     way = way_for(request, typed.channel)
     assert way is not None
     first: list[Attempt] = []
+
+    def attach(order: Order) -> None:
+        first.append(attempts.create_locked(order, way, now=request.now))
+        if typed.renew:
+            mandates.agree_locked(order, way.gateway, now=request.now)
+
     try:
         placed = placing.place_order(
             member_id=member.pk,
@@ -362,12 +382,13 @@ def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
             client_token=typed.client_token,
             address_digest=addresses.client_of(request).address_digest,
             now=request.now,
-            attach=lambda order: first.append(
-                attempts.create_locked(order, way, now=request.now)
-            ),
+            attach=attach,
         )
     except placing.NotPlaced as refusal:
         return _refused(page, refusal)
+    except mandates.NotOffered:
+        page.errors = [renewal_box.gone(typed)]
+        return _again(page, 422)
     for attempt in first:
         attempts.start(attempt, now=request.now)
     choice.remember(request, typed)
@@ -380,6 +401,7 @@ def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse
     catalogue.forget()
     page.typed.client_token = ""
     page.typed.code = ""
+    page.typed.renew = False  # what she agreed to is not what would be bought now
     match refusal:
         case placing.PriceChanged(price_fen=price):
             words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))

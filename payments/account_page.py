@@ -19,11 +19,16 @@ from members import drawing, guide
 from members.context import standing_facts
 from members.real_name import holding
 from notifications import messages
-from payments import pay_page
+from payments import pay_page, renewal_account, renewal_state
+from payments.renewal_state import State
 
 LATEST = 3
 NOTICES = 5
 PAGE = 20
+ABOUT_RENEWAL = (
+    *("renewal", "renewal_off", "renewal_price", "renewal_failed", "renewal_retry"),
+)
+"""Messages that lead to the page of the renewal."""
 
 
 @login_required
@@ -41,14 +46,24 @@ def account(request: MemberRequest) -> HttpResponse:
             {
                 "at": one.created_at,
                 "text": " · ".join(filter(None, (one.title, one.body))),
+                "url": reverse("account-renewal") if one.kind in ABOUT_RENEWAL else "",
             }
             for one in told
         ],
         "guide": guide.of(member),
+        "renewal": _renewal(request),
         "wants_advice": member.wants_advice,
         "real_name": holding.state_of(holding.of(member), now=request.now).value,
     }
     return render(request, "members/account.html", context)
+
+
+def _renewal(request: MemberRequest) -> dict[str, Any] | None:
+    """In a line; None where the shop has none to offer and she never had one."""
+    at = renewal_state.position(request.user, now=request.now)
+    if at.state == State.OFF and not renewal_state.offers(now=request.now):
+        return None
+    return renewal_account.facts(at)
 
 
 @login_required

@@ -7,7 +7,7 @@ outside: the hand-over is signed before, a contract is stopped by the outbox aft
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -40,6 +40,10 @@ FIRST_QUERY = timedelta(seconds=30)
 SIGNING = timedelta(hours=24)
 """So long a signature is waited for; a later one is stopped again."""
 TAKE_BACK = timedelta(hours=24)
+PATIENCE = timedelta(seconds=3)
+"""A page asks about one consent no more often."""
+TERMS = "1.0"
+"""The version of /legal/renewal/ that a consent is given to."""
 STOPPED_TOO_LATE = "renewal-stopped"
 """In an order's story: she opted out between the claim and the result."""
 
@@ -48,15 +52,14 @@ class NotOffered(Exception):
     """The plan cannot renew itself; the text says why, for logs."""
 
 
-def begin(
-    member_id: int, *, plan: Plan, gateway: str, shown_fen: int, now: datetime
-) -> Handover:
-    """Write down a consent and say where it is signed; nothing is charged by it yet.
+class OtherPrice(NotOffered):
+    """The page showed another price than today's."""
 
-    A consent in force stays so until the new one is signed.
 
-    shown_fen  the price that the page showed beside the box
-    raises     NotOffered
+def price_of(plan: Plan, gateway: str, *, now: datetime) -> int:
+    """What one charge would take at today's price, as the box beside it says.
+
+    raises  NotOffered
     """
     offer = gateway_mandates.of(gateway)
     if offer is None:
@@ -66,32 +69,116 @@ def begin(
     if not (plan.enabled and plan.tier.enabled):
         raise NotOffered("the plan is not sold")
     price_fen = plan.price_at(now)
-    if shown_fen != price_fen:
-        raise NotOffered("another price was shown")
     if price_fen > offer.most_fen:
         raise NotOffered("more than one charge may take")
+    return price_fen
+
+
+def agree_locked(order: Order, gateway: str, *, now: datetime) -> Consent:
+    """Write down the box that she ticked, with the order that is being placed.
+
+    The caller has locked the member and compared the price with what she was shown. It
+    is signed once the order is paid; until then no gateway knows of it.
+
+    raises  NotOffered
+    """
+    assert order.plan is not None
+    return Consent.objects.create(
+        member=order.member,
+        plan=order.plan,
+        price_fen=price_of(order.plan, gateway, now=now),
+        days=order.plan.days,
+        terms=TERMS,
+        order=order,
+        gateway=gateway,
+        number=random_number(),
+        agreed_at=now,
+        next_query_at=now + SIGNING,
+    )
+
+
+def begin(
+    member_id: int, *, plan: Plan, gateway: str, shown_fen: int, now: datetime
+) -> Consent:
+    """Write down a consent that is to be signed now; nothing is charged by it yet.
+
+    A consent in force stays so until the new one is signed.
+
+    plan       read again: pages may show it some seconds late
+    shown_fen  the price that the page showed beside the box
+    raises     OtherPrice, NotOffered
+    """
+    plan = Plan.objects.select_related("tier").get(pk=plan.pk)
+    price_fen = price_of(plan, gateway, now=now)
+    if shown_fen != price_fen:
+        raise OtherPrice("another price was shown")
     with transaction.atomic(durable=True):
         member = lock_member(member_id)
-        if member.paid_until is None or member.paid_until <= now:
-            raise NotOffered("no membership is running")
-        consent = Consent.objects.create(
+        return Consent.objects.create(
             member=member,
             plan=plan,
             price_fen=price_fen,
+            days=plan.days,
+            terms=TERMS,
             gateway=gateway,
             number=random_number(),
             agreed_at=now,
+            first_on=_first_day(member, now=now),
             next_query_at=now + FIRST_QUERY,
         )
-        first_on = member.paid_until.astimezone(SHANGHAI).date()
+
+
+@transaction.atomic(durable=True)
+def open_signing(consent_id: int, *, now: datetime) -> None:
+    """She asks for the page to sign on: fix the first day, and listen for the answer.
+
+    The day stays with the number: a gateway takes one number with one content.
+
+    raises  NotOffered when the consent is over, or no membership runs
+    """
+    member_id = Consent.objects.values_list("member_id", flat=True).get(pk=consent_id)
+    member = lock_member(member_id)
+    consent = Consent.objects.select_related("order").get(pk=consent_id)
+    if not is_to_be_signed(consent, now=now):
+        raise NotOffered("nothing waits for a signature")
+    consent.first_on = consent.first_on or _first_day(member, now=now)
+    consent.next_query_at = now + FIRST_QUERY
+    consent.save(update_fields=["first_on", "next_query_at"])
+
+
+def _first_day(member: Member, *, now: datetime) -> date:
+    if member.paid_until is None or member.paid_until <= now:
+        raise NotOffered("no membership is running")
+    return member.paid_until.astimezone(SHANGHAI).date()
+
+
+def is_to_be_signed(consent: Consent, *, now: datetime) -> bool:
+    """Whether her signature is what is missing; a purchase has to be paid first."""
+    if consent.state != ConsentState.WAITING or now >= consent.agreed_at + SIGNING:
+        return False
+    if consent.order is not None and consent.order.status != Status.PAID:
+        return False
+    today = now.astimezone(SHANGHAI).date()
+    return consent.first_on is None or consent.first_on >= today
+
+
+def handover(consent: Consent, *, now: datetime) -> Handover:
+    """The gateway's own page to sign on, of a consent that ``open_signing`` has opened.
+
+    raises  NotOffered while the gateway is off
+    """
+    offer = gateway_mandates.of(consent.gateway)
+    if offer is None:
+        raise NotOffered("the gateway has no mandates")
+    assert consent.first_on is not None
     return offer.sign(
         SignRequest(
             number=consent.number,
-            amount_fen=price_fen,
-            days=plan.days,
-            first_on=first_on,
-            notify_url=notify_url(gateway),
-            return_url=settings.PUBLIC_URL + reverse("account"),
+            amount_fen=consent.price_fen,
+            days=consent.days,
+            first_on=consent.first_on,
+            notify_url=notify_url(consent.gateway),
+            return_url=f"{settings.PUBLIC_URL}{reverse('account-renewal')}?returned=1",
         ),
         now=now,
     )
@@ -180,19 +267,28 @@ def _signed(consent_id: int, contract_no: str, *, now: datetime) -> None:
     )
 
 
-@transaction.atomic(durable=True)
 def stop(consent_id: int, *, by: EndedBy = EndedBy.MEMBER, now: datetime) -> bool:
     """End a consent at the member's wish; False when it is over already.
 
     Nothing is charged any more from here on. A charge that is under way stands, and
     she may take it back (E10); a failed one is not tried again.
     """
+    while (ended := _stop(consent_id, by, now=now)) is None:
+        pass  # a charge was claimed just now: its order is to be locked first
+    return ended
+
+
+@transaction.atomic(durable=True)
+def _stop(consent_id: int, by: EndedBy, *, now: datetime) -> bool | None:
+    """None, with nothing written, when an order came up between the two locks."""
     member_id = Consent.objects.values_list("member_id", flat=True).get(pk=consent_id)
     waiting = Order.objects.filter(
         member_id=member_id, renewal_key__isnull=False, status=Status.PENDING
     ).values_list("pk", flat=True)
     locked = {pk: lock_order(pk) for pk in waiting.order_by("pk")}
     lock_member(member_id)
+    if not set(waiting.all()) <= set(locked):
+        return None
     consent = Consent.objects.get(pk=consent_id)
     if consent.state == ConsentState.ENDED:
         return False
@@ -201,13 +297,19 @@ def stop(consent_id: int, *, by: EndedBy = EndedBy.MEMBER, now: datetime) -> boo
         _end_consent(consent, by, now=now)
         return True
     end_locked(renewal, by, now=now)
-    # One that was claimed between the two locks has a charge under way.
-    for order in (locked.get(pk) or Order(pk=pk) for pk in waiting):
+    for order in (locked[pk] for pk in waiting.all()):
         if order.attempts.filter(state__in=LIVE_STATES).exists():
             OrderEvent.objects.create(order=order, at=now, kind=STOPPED_TOO_LATE)
-        elif order.pk in locked:
+        else:
             close_locked(order, Status.CANCELLED, now=now)
     return True
+
+
+def stop_all(member_id: int, *, now: datetime) -> int:
+    """One tap: no consent of hers, signed or waiting, is charged by any more."""
+    alive = Consent.objects.filter(member=member_id).exclude(state=ConsentState.ENDED)
+    found = list(alive.order_by("pk").values_list("pk", flat=True))
+    return sum(stop(pk, now=now) for pk in found)
 
 
 def end_locked(renewal: AutoRenew, by: EndedBy, *, now: datetime) -> None:
@@ -279,6 +381,17 @@ def poll_signatures(*, now: datetime, limit: int = 50) -> int:
     return asked
 
 
+def ask_again(consent: Consent, *, now: datetime) -> None:
+    """She is back from the gateway's page: ask at once, but not for every reload."""
+    step = timedelta(minutes=1)
+    due_at = consent.next_query_at
+    if consent.first_on is None or due_at is None or due_at > now + step - PATIENCE:
+        return
+    claimed = Consent.objects.filter(pk=consent.pk, next_query_at=due_at)
+    if claimed.update(next_query_at=now + step):
+        ask(consent, now=now)
+
+
 def ask(consent: Consent, *, now: datetime) -> Mandate | None:
     """Ask the gateway about one consent and book the answer; None when unclear."""
     offer = gateway_mandates.of(consent.gateway)
@@ -307,7 +420,9 @@ def may_take_back(order: Order, *, now: datetime) -> bool:
     if now > order.paid_at + TAKE_BACK:
         return False
     entitlement = getattr(order, "entitlement", None)
-    if entitlement is None or entitlement.segments.filter(starts_at__lte=now).exists():
+    if entitlement is None or entitlement.revoked_seconds:
+        return False
+    if entitlement.segments.filter(starts_at__lte=now).exists():
         return False
     return order.events.filter(kind=STOPPED_TOO_LATE).exists()
 

@@ -23,7 +23,8 @@ from notifications.models import Notification
 from orders.models import Order, OrderEvent, Risk
 from payments import channels
 from payments.channels import CHANNELS
-from payments.models import Attempt, GatewayEvent, Refund, RefundReason
+from payments.gateways.contract import Product
+from payments.models import Attempt, Consent, GatewayEvent, Refund, RefundReason
 
 type Facts = list[tuple[str, str]]
 
@@ -63,6 +64,7 @@ class Records:
     gateway_events: list[GatewayEvent]
     messages: list[Notification]
     entitlement: Entitlement | None
+    consents: list[Consent] = field(default_factory=list)
 
 
 PARTS = {
@@ -125,7 +127,7 @@ SOURCES = {
 
 
 def records_of(order: Order) -> Records:
-    """Everything that concerns the order, in six queries.
+    """Everything that concerns the order, in seven queries.
 
     order  with ``member``, ``plan__tier`` and ``settled_by`` selected
     """
@@ -143,7 +145,18 @@ def records_of(order: Order) -> Records:
         gateway_events=list(gateway_events) if attempts else [],
         messages=list(Notification.objects.filter(key__in=_keys(order, refunds))),
         entitlement=entitlements.first(),
+        consents=_consents(order),
     )
+
+
+def _consents(order: Order) -> list[Consent]:
+    """Given with this order; of a renewal, the ones by which it could be charged."""
+    found = Consent.objects.filter(order=order)
+    if order.renewal_key is not None:
+        found = Consent.objects.filter(
+            member=order.member_id, plan=order.plan, signed_at__lte=order.placed_at
+        ).exclude(ended_at__lt=order.placed_at)
+    return list(found.order_by("pk"))
 
 
 def story_of(records: Records) -> list[Entry]:
@@ -153,6 +166,7 @@ def story_of(records: Records) -> list[Entry]:
         *_from_order(records),
         *_from_gateways(records.gateway_events),
         *_from_messages(records.messages),
+        *_from_consents(records.consents),
     ]
     return sorted(entries, key=lambda entry: (entry.at, entry.step))
 
@@ -169,10 +183,13 @@ def gateway_label(code: str) -> str:
 
 
 def _keys(order: Order, refunds: Iterable[Refund]) -> list[str]:
-    """The unique keys under which ``payments.telling`` queues an order's messages."""
+    """The unique keys under which an order's messages are queued; see ``telling`` and, of
+    a renewal, ``renewal_telling``."""
     first = [f"{kind}:{order.pk}" for kind in ("activated", "delivered", "short")]
     about = ("refund", "refund-failed", "refund-outside")
     subjects = [*first, *(f"{what}:{each.pk}" for each in refunds for what in about)]
+    if order.renewal_key is not None:
+        subjects += [f"renewal:{order.renewal_key}", f"renewal-retry:{order.pk}"]
     return [
         f"{subject}:{channel}"
         for subject in subjects
@@ -281,6 +298,7 @@ def _refund_facts(refund: Refund) -> Facts:
 
 def _from_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
     for attempt in attempts:
+        charged = attempt.product == Product.MANDATE
         facts = [
             (_("支付单号"), attempt.out_trade_no),
             (_("产品"), attempt.product),
@@ -294,12 +312,44 @@ def _from_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
         yield Entry(
             at=attempt.created_at,
             part="payment",
-            title=_("用{channel}付款").format(channel=channel_label(attempt)),
-            actor=_("买家"),
+            title=(
+                _("用{channel}自动扣款") if charged else _("用{channel}付款")
+            ).format(channel=channel_label(attempt)),
+            actor=_("系统") if charged else _("买家"),
             source=_("支付尝试"),
             facts=facts,
             step=STEPS.index("payment"),
         )
+
+
+def _from_consents(consents: Iterable[Consent]) -> Iterator[Entry]:
+    for consent in consents:
+        terms = [
+            (_("商户签约号"), consent.number),
+            (_("金额"), yuan(consent.price_fen)),
+            (_("周期"), duration(consent.days * 86_400)),
+            (_("协议版本"), consent.terms),
+        ]
+        steps = (
+            (consent.agreed_at, _("同意自动续费"), _("买家")),
+            (consent.signed_at, _("自动续费签约"), gateway_label(consent.gateway)),
+            (
+                consent.ended_at,
+                _("自动续费结束：{why}").format(why=consent.get_ended_by_display()),
+                _("系统"),
+            ),
+        )
+        for at, title, actor in steps:
+            if at is not None:
+                yield Entry(
+                    at=at,
+                    part="order",
+                    title=str(title),
+                    actor=str(actor),
+                    source=_("续费同意"),
+                    facts=terms,
+                    step=STEPS.index("order"),
+                )
 
 
 def _from_gateways(events: Iterable[GatewayEvent]) -> Iterator[Entry]:

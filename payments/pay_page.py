@@ -22,7 +22,7 @@ from members.context import standing_of
 from members.models import Segment
 from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status
-from payments import channels, openid, returning
+from payments import channels, openid, renewal_state, returning
 from payments.attempts import handover_of, is_locked_for_check
 from payments.channels import Channel
 from payments.gateways.contract import HandoverKind, Product
@@ -437,4 +437,6 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
         "guide": guide.of(member) if not token else None,
         "back_url": "" if token else way_back.after(request, order.no),
         "passkey_hint": not token and not member.passkeys.exists(),
+        "renewal_waits": not token
+        and renewal_state.order_waits(order, now=request.now),
     }

@@ -48,6 +48,7 @@ _PARTS = {
     "real_name_checks": "consent_version asked_at provider outcome",
     "opt_outs": "kind channel created_at",
     "former_phones": "phone left_at",
+    "renewal_consents": "price_fen days terms agreed_at signed_at ended_at ended_by",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
 _REFUNDS = "amount_fen reason state created_at finished_at"

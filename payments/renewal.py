@@ -41,6 +41,7 @@ from payments.renewal_steps import (
     Step,
     charge_at,
     next_step,
+    will_try_again,
 )
 from payments.settle import Source, apply_result
 
@@ -117,6 +118,9 @@ def _write_step(renewal_id: int, *, now: datetime) -> Step | None:
             charge_at=charge_at(locked.member.paid_until, rules.current()),
             now=now,
         )
+    if will_try_again(locked.facts, rules.current(), now=now):
+        assert locked.order is not None
+        renewal_telling.failed_once(locked.renewal.consent, locked.order, now=now)
     locked.renewal.due_at = step.at if step.do != Do.TELL else now + RESULT_WAIT
     locked.renewal.save(update_fields=["due_at"])
     return step
@@ -178,6 +182,15 @@ def _lock(renewal_id: int, *, now: datetime) -> Locked | None:
     return Locked(renewal, member, order, facts)
 
 
+def outlook(renewal: AutoRenew, *, now: datetime) -> Facts:
+    """The same facts for a page, read without locks; decides nothing.
+
+    renewal  with ``member`` and ``consent__plan__tier`` selected
+    """
+    order = _order_for(renewal.member)
+    return _facts(renewal.consent, renewal.member, order, now=now)
+
+
 def _order_for(member: Member) -> Order | None:
     """The order with a charge under way, whatever its end; else that of this end."""
     renewals = Order.objects.filter(member=member, renewal_key__isnull=False)
@@ -205,7 +218,7 @@ def _facts(
     return Facts(
         paid_until=end,
         paused=end is None and paused.exists(),
-        on_sale=plan.enabled and plan.tier.enabled,
+        on_sale=plan.enabled and plan.tier.enabled and plan.days == consent.days,
         price_fen=plan.price_at(now),
         consent_fen=consent.price_fen,
         told_fen=int(told[0].params["price"]) if told else None,

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from members.models import Plan
+from orders.models import Order
 
 
 class ConsentState(models.TextChoices):
@@ -33,8 +34,12 @@ class EndedBy(models.TextChoices):
 class Consent(models.Model):
     """A member's word that one plan may be charged again, and how it ended; kept.
 
-    ``price_fen`` is the most that one charge may take. ``number`` is ours at the
-    gateway, ``contract_no`` the gateway's own once it is signed there.
+    ``price_fen`` is the most that one charge may take, ``days`` the time that it brings,
+    ``terms`` the version of the renewal terms she was shown. ``order`` is the purchase
+    with whose checkout she ticked the box, null for a consent given in her account.
+    ``first_on`` is the first day named to the gateway, null until the page to sign on
+    was asked for. ``number`` is ours at the gateway, ``contract_no`` the gateway's own
+    once it is signed there.
     """
 
     member = models.ForeignKey(
@@ -47,6 +52,16 @@ class Consent(models.Model):
         Plan, models.PROTECT, related_name="+", verbose_name=_("套餐")
     )
     price_fen = models.PositiveIntegerField(_("同意的金额（分）"))
+    days = models.PositiveSmallIntegerField(_("同意的周期（天）"))
+    terms = models.CharField(_("协议版本"), max_length=8)
+    order = models.ForeignKey(
+        Order,
+        models.PROTECT,
+        null=True,
+        related_name="consents",
+        verbose_name=_("下单时同意"),
+    )
+    first_on = models.DateField(_("首个扣款日"), null=True)
     gateway = models.CharField(_("网关"), max_length=16)
     number = models.CharField(_("商户签约号"), max_length=32)
     contract_no = models.CharField(_("平台协议号"), max_length=64, null=True)

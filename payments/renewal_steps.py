@@ -123,6 +123,39 @@ def charge_at(end: datetime, rules: ShopRules) -> datetime:
     return (closing - BEFORE_CLOSING).astimezone(end.tzinfo)
 
 
+def planned_charge(facts: Facts, rules: ShopRules, *, now: datetime) -> datetime | None:
+    """When money will be taken next if nothing changes; None: not for this end.
+
+    What a page promises, by the very rules of ``next_step``.
+    """
+    end, charge = facts.paid_until, facts.charge
+    ends_first = next_step(facts, rules, now=now).do == Do.END
+    if end is None or ends_first or (charge is not None and charge.live):
+        return None
+    if facts.order and (facts.order != Status.PENDING or not facts.order_fits):
+        return None
+    if charge is not None:
+        tries = (
+            _inside_from(moment, end, rules, now)
+            for moment in _left(charge, end, rules)
+        )
+        return next((at for at in tries if at is not None), None)
+    heard_at = facts.heard_at or max(now, notice_at(end, rules))
+    if facts.told_fen is None and _is_too_late_to_tell(heard_at, end, rules):
+        return None
+    return _inside_from(
+        max(charge_at(end, rules), heard_at + UNHURRIED), end, rules, now
+    )
+
+
+def will_try_again(facts: Facts, rules: ShopRules, *, now: datetime) -> bool:
+    """Whether a charge for this end has failed and another try is to come."""
+    charge = facts.charge
+    if charge is None or charge.live or not charge.by_mandate:
+        return False
+    return planned_charge(facts, rules, now=now) is not None
+
+
 def notice_at(end: datetime, rules: ShopRules) -> datetime:
     return charge_at(end, rules) - timedelta(seconds=rules.renewal_notice_seconds)
 
@@ -158,26 +191,44 @@ def _notice(end: datetime, rules: ShopRules, now: datetime) -> Step:
     at = notice_at(end, rules)
     if now < at:
         return _wait(now, at)
-    last = end - timedelta(seconds=rules.renewal_last_retry_seconds)
-    if now + UNHURRIED > last:
-        return _wait(now, end)  # too late for this end: nothing is charged
+    if _is_too_late_to_tell(now, end, rules):
+        return _wait(now, end)  # nothing is charged for this end
     return Step(Do.TELL, now)
+
+
+def _is_too_late_to_tell(at: datetime, end: datetime, rules: ShopRules) -> bool:
+    last = end - timedelta(seconds=rules.renewal_last_retry_seconds)
+    return at + UNHURRIED > last
 
 
 def _retry(charge: Charge, end: datetime, rules: ShopRules, now: datetime) -> Step:
     """The next try after a failed one; after the last it is over."""
-    left = [moment for moment in retries(end, rules) if moment > charge.made_at]
-    for moment in left:
+    for moment in _left(charge, end, rules):
         step = _charge_from(moment, end, rules, now)
         if step is not None:
             return step
     return _end(EndedBy.FAILED, now)
 
 
+def _left(charge: Charge, end: datetime, rules: ShopRules) -> list[datetime]:
+    return [moment for moment in retries(end, rules) if moment > charge.made_at]
+
+
 def _charge_from(
     at: datetime, end: datetime, rules: ShopRules, now: datetime
 ) -> Step | None:
     """Charge at this moment or, when it has passed, as soon as the hours allow."""
+    moment = _inside_from(at, end, rules, now)
+    if moment is None:
+        return None
+    return Step(Do.CHARGE, now + RESULT_WAIT) if moment <= now else _wait(now, moment)
+
+
+def _inside_from(
+    at: datetime, end: datetime, rules: ShopRules, now: datetime
+) -> datetime | None:
+    """The first moment from ``at`` on, and not past, inside the hours; None after the
+    end."""
     at = max(at, now)
     if not is_inside(at, rules):
         local = at.astimezone(SHANGHAI)
@@ -185,9 +236,7 @@ def _charge_from(
             hour=rules.renewal_from_hour, minute=0, second=0, microsecond=0
         )
         at = opening if opening > at else opening + timedelta(days=1)
-    if at >= end:
-        return None
-    return Step(Do.CHARGE, now + RESULT_WAIT) if at <= now else _wait(now, at)
+    return at if at < end else None
 
 
 def _wait(now: datetime, until: datetime | None = None) -> Step:

@@ -11,6 +11,7 @@ from members.models import Member
 from notifications import messages, texts
 from notifications.messages import Channel, Message
 from notifications.models import Notification
+from orders.models import Order
 from payments.models import AutoRenew, Consent
 from payments.renewal_models import EndedBy
 
@@ -87,6 +88,31 @@ def is_still_on(member_id: int, params: texts.Params, *, now: datetime) -> bool:
 def fits_the_hour(params: texts.Params, *, now: datetime) -> bool:
     end = datetime.fromisoformat(str(params["until"]))
     return reminders.may_go_out(end, now=now)
+
+
+def failed_once(consent: Consent, order: Order, *, now: datetime) -> None:
+    """The first charge of an order did not go through; it will be tried again (E11)."""
+    messages.queue(
+        Message(
+            key=f"renewal-retry:{order.pk}:{Channel.SITE.value}",
+            member_id=consent.member_id,
+            kind="renewal_retry",
+            channel=Channel.SITE,
+            params={"price": order.amount_fen, "end": order.expires_at},
+            due_at=now,
+            expires_at=order.expires_at,
+        ),
+        now=now,
+    )
+
+
+@messages.still_true("renewal_retry")
+def is_still_unpaid(member_id: int, params: texts.Params, *, now: datetime) -> bool:
+    """Whether the end that the message names is still to be renewed."""
+    end = datetime.fromisoformat(str(params["end"]))
+    return AutoRenew.objects.filter(
+        member=member_id, member__paid_until=end, enabled=True
+    ).exists()
 
 
 def ended(consent: Consent, by: EndedBy, *, now: datetime) -> None:

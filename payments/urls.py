@@ -4,6 +4,7 @@ from payments import (
     account_page,
     delivery_page,
     privacy_page,
+    renewal_account,
     return_pages,
     views,
 )
@@ -40,6 +41,9 @@ urlpatterns = [
     path("account/privacy/delete/", privacy_page.delete, name="account-privacy-delete"),
     path("account/privacy/keep/", privacy_page.keep, name="account-privacy-keep"),
     path("account/returns/", return_pages.account_returns, name="account-returns"),
+    path("account/renewal/", renewal_account.renewal, name="account-renewal"),
+    path("account/renewal/sign/", renewal_account.sign, name="account-renewal-sign"),
+    path("account/renewal/stop/", renewal_account.stop, name="account-renewal-stop"),
     path("orders/<order:no>/openid/", views.openid, name="order-openid"),
     path("payments/<slug:gateway>/notify/", views.notify, name="notify"),
     path("payments/<slug:gateway>/return/", views.come_back, name="return"),

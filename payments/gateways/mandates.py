@@ -99,3 +99,8 @@ def of(code: str) -> MandateGateway | None:
     """The mandates of a gateway; None when it is off or has none."""
     found: MandateGateway | None = getattr(gateways.get(code), "mandates", None)
     return found
+
+
+def offering() -> list[str]:
+    """The gateways of this shop at which a mandate can be signed now."""
+    return [code for code in gateways.GATEWAYS if of(code) is not None]

@@ -199,6 +199,27 @@ def lacking(why: str, *, asks_guest: bool = False) -> Context:
     return {"lack": why, "url": "/account/real-name/", "asks_guest": asks_guest}
 
 
+def renewal_box(**more: Any) -> Context:
+    return {
+        "plan": "temporary-7",
+        "amount_fen": 1500,
+        "days": 7,
+        "notice_days": 5,
+        "charge_hours": 24,
+        "channel": "支付宝",
+        "ticked": False,
+        "by_sms": True,
+        **more,
+    }
+
+
+def renewing_channels(*, wechat: bool = False) -> list[Context]:
+    return channels(
+        wechat={"selected": wechat},
+        alipay={"selected": not wechat, "renews": True},
+    )
+
+
 CHOICE: dict[str, Context] = {
     "choice": choice(),
     "choice-long-term": choice(
@@ -287,7 +308,16 @@ CHOICE: dict[str, Context] = {
         summary=summary(price_fen=1800),
         plans=ladder(temporary_7={"price_fen": 1800, "saving_fen": 300, "tie": None}),
     ),
-    "choice-renewal": choice(renewal={"amount_fen": 1500, "days": 7, "ticked": False}),
+    "choice-renewal": choice(renewal=renewal_box(), channels=renewing_channels()),
+    "choice-renewal-elsewhere": choice(
+        renewal=renewal_box(ticked=True),
+        channels=renewing_channels(wechat=True),
+        errors=error("renew", "自动续费只支持支付宝。换成它付款，或去掉勾选"),
+    ),
+    "choice-renewal-without-phone": signed_in(
+        renewal=renewal_box(by_sms=False), channels=renewing_channels()
+    ),
+    "choice-renewal-on": signed_in(renewal={"on": True}, channels=renewing_channels()),
     "phone-bad": choice(
         phone={"value": "1380013"}, errors=error("phone", "手机号要 11 位，以 1 开头")
     ),
@@ -504,6 +534,7 @@ PAY: dict[str, Context] = {
         ),
         guide=GUIDE_LATER,
     ),
+    "success-to-be-signed": settled(renewal_waits=True),
     "success-one-day": settled(membership=bought(ends_at=after(hours=23, minutes=59))),
     "success-paid-twice": settled("overpaid", refund={"amount_fen": 1500}),
     "success-paid-twice-by-hand": settled(
@@ -882,10 +913,16 @@ def account(**more: Any) -> Context:
         "drawing": drawing(),
         "orders": rows()[:3],
         "notices": [
+            {
+                "at": after(hours=-1),
+                "text": "11 月 28 日 14:05 将自动续费 ¥15 · 不想续？点这里关闭",
+                "url": "/account/renewal/",
+            },
             {"at": after(hours=-2), "text": "会员已开通，到 11 月 29 日 14:05。"},
             {"at": after(days=-9), "text": "会员 11 月 29 日 14:05 到期。"},
         ],
         "guide": GUIDE_LATER,
+        "renewal": renewal("off"),
         "wants_advice": True,
         "real_name": "none",
     }
@@ -912,6 +949,98 @@ def notice_choices(*, has_phone: bool = True, off: tuple[str, ...] = ()) -> Cont
             kind("delivered", "发货通知", sms="短信"),
         ],
     )
+
+
+def renewal(state: str, **more: Any) -> Context:
+    return {
+        "state": state,
+        "why": "",
+        "plan": "临时会员 7 天",
+        "channel": "支付宝",
+        "days": 7,
+        "agreed_fen": 1500,
+        "amount_fen": 1500,
+        "charge_at": after(days=5) if state in ("on", "retrying") else None,
+        "told_at": after(days=1) if state == "on" else None,
+        "ends_at": after(days=6),
+        **more,
+    }
+
+
+def renewal_page(state: str, **more: Any) -> Context:
+    """/account/renewal/; what does not belong to ``renewal`` is named apart."""
+    about = ("signing", "offers", "debits", "errors", "has_phone")
+    apart = {name: more.pop(name) for name in about if name in more}
+    offers = [
+        plan("temporary-7", "临时会员 7 天", 7, 1500, selected=True),
+        plan("temporary-30", "临时会员 30 天", 30, 5000, selected=False),
+    ]
+    context = {
+        "here": "account",
+        "renewal": renewal(state, **more),
+        "signing": {} if state == "waiting" else None,
+        "offers": offers if state in ("off", "ended") else [],
+        "debits": [],
+        "has_phone": True,
+        "notice_days": 5,
+        "renew_url": "/membership/temporary/?plan=temporary-7",
+        "errors": [],
+    }
+    return member(**{**context, **apart})
+
+
+def debit(outcome: str, **more: Any) -> Context:
+    return {
+        "at": after(days=-1),
+        "amount_fen": 1500,
+        "outcome": outcome,
+        "reason": "余额不足" if outcome == "failed" else "",
+        "no": ORDER_NO,
+        "title": "临时会员 7 天",
+        "may_go_back": False,
+        **more,
+    }
+
+
+DEBITS = [
+    debit("paid", may_go_back=True),
+    debit("failed"),
+    debit("waiting"),
+    debit("closed"),
+]
+TO_SIGN = {
+    "number": ATTEMPT_NO,
+    "page_url": "/wallet/sign",
+    "wallet_url": "alipays://platformapi/startapp?appId=60000157",
+}
+RENEWAL: dict[str, Context] = {
+    "renewal-off": renewal_page("off"),
+    "renewal-off-no-membership": renewal_page("off", ends_at=None, offers=[]),
+    "renewal-off-unticked": renewal_page(
+        "off",
+        has_phone=False,
+        errors=error("renew", "勾上「到期自动续费」才会开通"),
+    ),
+    "renewal-waiting": renewal_page("waiting"),
+    "renewal-waiting-phone": renewal_page("waiting", signing=TO_SIGN),
+    "renewal-waiting-desktop": renewal_page(
+        "waiting", signing={**TO_SIGN, "wallet_url": ""}
+    ),
+    "renewal-waiting-in-wechat": renewal_page("waiting", signing={"in_wechat": True}),
+    "renewal-waiting-gateway-off": renewal_page("waiting", signing={"off": True}),
+    "renewal-on": renewal_page("on", debits=DEBITS),
+    "renewal-on-not-this-time": renewal_page("on", charge_at=None, told_at=None),
+    "renewal-charging": renewal_page("charging", debits=[debit("waiting")]),
+    "renewal-retrying": renewal_page("retrying", debits=[debit("failed")]),
+    "renewal-paused": renewal_page("paused", ends_at=None),
+    **{
+        f"renewal-ended-{why}": renewal_page("ended", why=why, debits=DEBITS[:2])
+        for why in ("member", "wallet", "price", "plan", "failed")
+    },
+    "renewal-ended-lapsed": renewal_page(
+        "ended", why="lapsed", ends_at=None, offers=[]
+    ),
+}
 
 
 def notice(ends_at: datetime, **more: Any) -> Context:
@@ -1396,6 +1525,13 @@ PAGES: dict[str, tuple[str, Context]] = {
     ),
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
+    **{
+        f"account-renewal-{state}": (
+            "members/account.html",
+            account(renewal=renewal(state)),
+        )
+        for state in ("on", "waiting", "retrying", "charging", "paused", "ended")
+    },
     "account-advice-off": ("members/account.html", account(wants_advice=False)),
     "account-paused": (
         "members/account.html",
@@ -1482,6 +1618,10 @@ STATES: dict[str, tuple[str, Context]] = {
     **IDENTITIES,
     **REAL_NAME,
     **{name: ("members/choice.html", context) for name, context in CHOICE.items()},
+    **{
+        name: ("members/renewal_account.html", context)
+        for name, context in RENEWAL.items()
+    },
     **{
         name: ("orders/pay.html", context)
         for name, context in (PAY | GOODS_PAID).items()

@@ -54,17 +54,22 @@ class Renewals:
     def ask(self, member: Member, plan: str = "temporary-7") -> Consent:
         """She ticked the box: a consent, and Alipay's page opened in her browser."""
         offered = Plan.objects.select_related("tier").get(slug=plan)
-        handover = mandates.begin(
+        consent = mandates.begin(
             member.pk,
             plan=offered,
             gateway="alipay",
             shown_fen=offered.price_at(self.now),
             now=self.now,
         )
+        self.look_at(consent)
+        return consent
+
+    def look_at(self, consent: Consent) -> None:
+        """Her browser opens the page to sign on."""
+        handover = mandates.handover(consent, now=self.now)
         with httpx.Client(trust_env=False) as browser:
             page = browser.get(handover.url, follow_redirects=True)
         assert page.status_code == 200, page.text
-        return Consent.objects.latest("pk")
 
     def agree(self, consent: Consent, **options: object) -> None:
         """She agrees on the page, and its notice reaches the shop."""

@@ -585,6 +585,8 @@ def renewed(story: Story, *, notice_days: float = 5, charged: timedelta = -DAY) 
         member=member,
         plan=plan,
         price_fen=1_500,
+        days=7,
+        terms="1.0",
         gateway="alipay",
         number="A1",
         contract_no="C1",

@@ -211,6 +211,8 @@ def consent(member: Member, **change: Any) -> Consent:
         "member": member,
         "plan": Plan.objects.get(slug="temporary-7"),
         "price_fen": 1_500,
+        "days": 7,
+        "terms": "1.0",
         "gateway": "alipay",
         "number": "A1",
         "agreed_at": timezone.now(),

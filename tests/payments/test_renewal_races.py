@@ -5,6 +5,8 @@ The gateway is the sandbox; what each worker does is the real step of a tick.
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -128,6 +130,55 @@ def test_opting_out_and_claiming_at_once_end_in_one_of_two_ways(
         if order is not None:
             assert order.status == "paid"
     assert broken(shop_of.now, besides=("INV-6", "INV-10", "INV-16")) == []
+
+
+def tap_during_the_claim(
+    shop_of: Renewals, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Member, bool, list[Any]]:
+    """She taps while a worker has found the renewal on and not yet written its order.
+
+    Returns the member, whether there was no order when her tap was answered, and errors.
+    """
+    member, renewing = due(shop_of)
+    found_on, quick = threading.Event(), renewing_orders.place_renewal
+
+    def slow(*args: Any, **named: Any) -> Order:
+        found_on.set()
+        time.sleep(0.3)
+        return quick(*args, **named)
+
+    def tap() -> bool:
+        assert found_on.wait(10)
+        mandates.stop_all(member.pk, now=shop_of.now + SECOND)
+        return not renewals_of(member)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "place_renewal", slow)
+        ends = at_once(partial(renewal.advance, renewing.pk, now=shop_of.now), tap)
+    return member, ends[1] is True, errors(ends)
+
+
+def test_a_tap_that_was_answered_is_followed_by_no_charge(
+    shop_of: Renewals, monkeypatch: pytest.MonkeyPatch
+):
+    """E10: the tap waits for the claim, sees its order, and leaves the way back open."""
+    for _ in range(ROUNDS):
+        member, saw_none, wrong = tap_during_the_claim(shop_of, monkeypatch)
+        assert wrong == []
+        assert not (saw_none and renewals_of(member))
+        assert not AutoRenew.objects.get(member=member).enabled
+    assert broken(shop_of.now, besides=("INV-6", "INV-10", "INV-16")) == []
+
+
+def test_control_without_locks_a_charge_follows_the_tap(
+    shop_of: Renewals, monkeypatch: pytest.MonkeyPatch
+):
+    take_locks_away(monkeypatch)
+    wrong = []
+    for _ in range(ROUNDS):
+        member, saw_none, failed = tap_during_the_claim(shop_of, monkeypatch)
+        wrong.append((saw_none and bool(renewals_of(member))) or bool(failed))
+    assert any(wrong)
 
 
 def test_two_signatures_at_once_leave_one_renewal(shop_of: Renewals):

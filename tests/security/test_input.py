@@ -35,6 +35,7 @@ NAMES = (
     ),
     *("quantity", "renew", "next", "token", "seen", "returned", "product", "before"),
     *("guide", "key", "language", "q", "p", "o", "e", "error", "goods", "url", "n"),
+    *("renew_for", "shown"),
 )
 """Every parameter that some page reads, and some that none does."""
 
@@ -43,6 +44,7 @@ POSTED_TO = (
     *("checkout", *CODE_PAGES, "set_language", "order-payments", "order-cancel"),
     *("account-notice-dismiss", "guide-dismiss", "notify", "return", "sms-report"),
     *("home", "order-pay", "delivery-reveal"),
+    *("account-renewal", "account-renewal-sign", "account-renewal-stop"),
 )
 
 
