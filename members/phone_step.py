@@ -135,6 +135,22 @@ def judge(
     return _not_right(phone, verdict, now=now)
 
 
+def as_typed(
+    request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime
+) -> dict[str, Any]:
+    """The step as it stands when another part of the form comes back: with the field
+    for a code that was sent and may still be typed."""
+    try:
+        phone = phones.parse(typed)
+    except phones.BadPhone:
+        return _shown("entry", typed[: phones.LONGEST])
+    session_key = signin.session_key(request)
+    known = codes.live(phone, purpose, session_key=session_key, now=now)
+    if known is None:
+        return _shown("entry", phone)
+    return _shown("sent", phone, resend_at=known.resend_at)
+
+
 def _shown(state: str, value: str, **facts: Any) -> dict[str, Any]:
     """value: E.164, or what was typed where that is no phone."""
     return {"phone_state": state, "phone": {"value": value, **facts}}

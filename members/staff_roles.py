@@ -36,6 +36,7 @@ LOOK = (
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
 GOODS = ("goods.category", "goods.goods")
+OFFERS = ("orders.coupon",)
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
 """What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
@@ -46,6 +47,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *LOOK,
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
             "goods.keybatch",
             "members.benefit",
             "members.pricechange",
@@ -57,6 +59,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         "add": (
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
             "goods.keybatch",
             "members.benefit",
             "members.shoprules",
@@ -66,6 +69,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         "change": (
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",

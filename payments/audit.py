@@ -253,13 +253,13 @@ def _settled_and_returned(now: datetime) -> Broken:
     )
 
 
-@check("7", "an order's amount is its price times its quantity")
+@check("7", "an order's amount is its price times its quantity, less its coupon")
 def _miscalculated(now: datetime) -> Broken:
     exact = Cast("unit_fen", BigIntegerField()) * F("quantity") * F("discount_bp")
     rounded = ExpressionWrapper((exact + 5_000) / 10_000, BigIntegerField())
     return (
         Order.objects.annotate(due_fen=Greatest(rounded, Value(1)))
-        .exclude(amount_fen=F("due_fen"))
+        .exclude(due_fen=F("amount_fen") + F("coupon_off_fen"))
         .values_list("no", flat=True)
     )
 

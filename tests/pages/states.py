@@ -213,6 +213,20 @@ CHOICE: dict[str, Context] = {
             {"provider": "qq", "words": "QQ 登录"},
         ]
     ),
+    "choice-coupon": signed_in(
+        form={"coupon": "SPRING2026"},
+        coupon_on=True,
+        summary=summary(price_fen=1000, applied="reference", off_fen=500),
+    ),
+    "choice-coupon-elsewhere": signed_in(
+        form={"coupon": "SPRING2026"},
+        summary=summary(applied="reference", coupon_words="这个优惠码不能用在这里"),
+        errors=error("coupon", "这个优惠码不能用在这里"),
+    ),
+    "choice-coupon-wrong": choice(
+        form={"coupon": "SPRNG2026"},
+        errors=error("coupon", "这个优惠码无效、过期或已经用完"),
+    ),
     "choice-without-phone": signed_in(phone={"masked": "微信 小明🎫", "none": True}),
     "choice-history": signed_in(
         summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
@@ -711,6 +725,20 @@ ZONE: dict[str, tuple[str, Context]] = {
         ),
     ),
     "goods-member": ("goods/item.html", member_item()),
+    "goods-coupon": (
+        "goods/item.html",
+        member_item(
+            form={"coupon": "SPRING2026"},
+            coupon_on=True,
+            summary={
+                "quantity": 1,
+                "price_fen": 2000,
+                "saved_fen": 500,
+                "applied": "reference",
+                "off_fen": 500,
+            },
+        ),
+    ),
     "goods-out": ("goods/item.html", item(item={"state": "out", "stock": 0})),
     "goods-sold-out": ("goods/item.html", item(item={"state": "sold_out", "stock": 0})),
     "goods-limit": ("goods/item.html", member_item(item={"state": "limit", "most": 0})),

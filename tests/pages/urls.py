@@ -16,6 +16,7 @@ NAMES = {
     "membership-kind": "membership/<slug:kind>/",
     "checkout": "checkout/",
     "checkout-code": "checkout/code/",
+    "checkout-coupon": "checkout/coupon/",
     "checkout-summary": "checkout/summary/",
     "order": "orders/<slug:no>/",
     "order-pay": "orders/<slug:no>/pay/",
