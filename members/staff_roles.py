@@ -31,12 +31,15 @@ LOOK = (
     "members.entitlement",
     "members.segment",
     "members.pause",
+    "members.giftbatch",
+    "members.giftcode",
     "notifications.notification",
 )
 """Both look up; nobody edits what has states (I1)."""
 CATALOGUE = ("members.tier", "members.plan", "members.tierbenefit")
 GOODS = ("goods.category", "goods.goods")
 OFFERS = ("orders.coupon",)
+GIFTS = ("members.giftbatch",)
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
 """What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
@@ -60,6 +63,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *CATALOGUE,
             *GOODS,
             *OFFERS,
+            *GIFTS,
             "goods.keybatch",
             "members.benefit",
             "members.shoprules",
@@ -70,6 +74,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *CATALOGUE,
             *GOODS,
             *OFFERS,
+            *GIFTS,  # making codes worthless; the rows stay read-only
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from members import account, confirm, passkey_views, phone_change, privacy_views, views
+from members import (
+    account,
+    confirm,
+    passkey_views,
+    phone_change,
+    privacy_views,
+    redeem,
+    views,
+)
 from members.identity import views as identity
 
 urlpatterns = [
@@ -9,6 +17,9 @@ urlpatterns = [
     path("login/passkey/", passkey_views.login, name="login-passkey"),
     path("login/<slug:provider>/", identity.login, name="login-identity"),
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
+    path("redeem/", redeem.redeem, name="redeem"),
+    path("redeem/code/", redeem.send_code, name="redeem-code"),
+    path("redeem/done/", redeem.redeemed, name="redeemed"),
     path("logout/", views.logout, name="logout"),
     path("account/", account.account, name="account"),
     path("account/confirm/", confirm.confirm, name="account-confirm"),

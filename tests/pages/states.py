@@ -1046,6 +1046,11 @@ def confirming(state: str, **more: Any) -> Context:
     )
 
 
+GIVEN = {
+    "tier_name": "临时会员",
+    "discount_bp": 9_500,
+    "benefits": ["会员价专区", "优先发卡"],
+}
 PAGES: dict[str, tuple[str, Context]] = {
     "home": ("home.html", home()),
     "home-member": (
@@ -1246,6 +1251,59 @@ PAGES: dict[str, tuple[str, Context]] = {
     "orders": (
         "orders/list.html",
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
+    ),
+    "redeem": ("members/redeem.html", guest(here="account", phone_state="entry")),
+    "redeem-sent": (
+        "members/redeem.html",
+        guest(
+            here="account",
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=58)},
+            form={"gift": "7K3M-9QXA-2VTR-5W8Y"},
+        ),
+    ),
+    "redeem-wrong": (
+        "members/redeem.html",
+        member(
+            here="account",
+            phone_state="verified",
+            phone={"masked": "138••••8000"},
+            form={"gift": "7K3M-9QXA-2VTR-5W8Y"},
+            errors=error("gift", "这个兑换码无效、过期或已经用过"),
+        ),
+    ),
+    "redeemed": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={"days": 7, "starts_at": after(days=0), "ends_at": after(days=7)},
+            membership=GIVEN,
+            order={"no": "gift-1"},
+            welcome=True,
+        ),
+    ),
+    "redeemed-waits": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={
+                "days": 7,
+                "starts_at": after(days=40),
+                "ends_at": after(days=47),
+                "waits": True,
+            },
+            membership=GIVEN,
+            order={"no": "gift-1"},
+        ),
+    ),
+    "redeemed-paused": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={"days": 7, "starts_at": None, "ends_at": None},
+            membership=GIVEN,
+            order={"no": "gift-1"},
+        ),
     ),
     "lookup": ("orders/lookup.html", guest(here="lookup", phone_state="entry")),
     "lookup-sent": (

@@ -210,13 +210,15 @@ def pay_quietly(order: Order, now: datetime, *, fulfil: str) -> None:
     OrderEvent.objects.create(order=order, at=now, kind="paid")
 
 
-@damage("INV-2 an entitlement comes from a paid, fulfilled order or from an operator")
+@damage(
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code"
+)
 def given_while_held(story: Story) -> None:
     Order.objects.filter(pk=story.first.pk).update(fulfil="held")
 
 
 @damage(
-    "INV-2 an entitlement comes from a paid, fulfilled order or from an operator",
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code",
     "INV-11 an order stands where its story ended",
     "INV-12 money that came in pays an order or goes back; else a person must look",
 )
@@ -226,7 +228,9 @@ def given_and_then_unpaid(story: Story) -> None:
     )
 
 
-@damage("INV-2 an entitlement comes from a paid, fulfilled order or from an operator")
+@damage(
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code"
+)
 def granted_by_nobody(story: Story) -> None:
     unguard(Entitlement)
     Entitlement.objects.filter(source="grant").update(actor=None)
