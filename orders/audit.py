@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from goods.models import CardKey, Goods, KeyState
 from members import rules
@@ -89,7 +90,9 @@ def _miscounted_stock(now: datetime) -> Rows:
 
 @check("13", "a coupon counts the orders that hold it, within its limit")
 def _miscounted_coupon(now: datetime) -> Rows:
-    held = Count("orders", filter=Q(orders__status__in=coupons.HOLDING))
+    holding = Order.objects.filter(coupon=OuterRef("pk"), status__in=coupons.HOLDING)
+    counted = holding.order_by().values("coupon").annotate(orders=Count("pk"))
+    held = Coalesce(Subquery(counted.values("orders")), 0)
     return (
         Coupon.objects.annotate(held=held)
         .filter(~Q(used=F("held")) | Q(used__gt=F("max_uses")))
