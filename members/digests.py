@@ -13,5 +13,14 @@ def digest(label: str, *parts: str) -> str:
 
     label  what the digest is for: equal parts under two labels give two digests
     """
+    return _digest(settings.DATA_KEYS[0], label, *parts)
+
+
+def digests(label: str, *parts: str) -> list[str]:
+    """The same under each of ``DATA_KEYS``: what was kept before the newest came."""
+    return [_digest(key, label, *parts) for key in settings.DATA_KEYS]
+
+
+def _digest(key: str, label: str, *parts: str) -> str:
     message = "\0".join((label, *parts)).encode()
-    return hmac.new(settings.DATA_KEYS[0].encode(), message, hashlib.sha256).hexdigest()
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()

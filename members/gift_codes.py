@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from members import catalogue, limits, links, timeline
 from members.addresses import Client
-from members.digests import digest
+from members.digests import digest, digests
 from members.limits import Limit
 from members.models import (
     Entitlement,
@@ -43,6 +43,8 @@ LONGEST = 64
 CODE = re.compile(f"[{ALPHABET}]{{{LENGTH}}}", re.ASCII)
 MISTAKEN = str.maketrans("ILO", "110")
 AT_A_TIME = 1_000
+DIGEST = "gift-code"
+"""What the keyed digest is for."""
 
 WRONG_PER_MEMBER = (Window(3_600, 5), Window(86_400, 20))
 WRONG_PER_ADDRESS = (Window(3_600, 10), Window(86_400, 50))
@@ -80,8 +82,10 @@ def grouped(code: str) -> str:
     return "-".join(code[n : n + GROUP] for n in range(0, len(code), GROUP))
 
 
-def digest_of(code: str) -> str:
-    return digest("gift-code", code)
+@sensitive_variables("code")
+def known_as(code: str) -> list[str]:
+    """The digests under which a code may be kept: one for each data key."""
+    return digests(DIGEST, code)
 
 
 @transaction.atomic(durable=True)
@@ -110,7 +114,7 @@ def make(
         codes.add("".join(secrets.choice(ALPHABET) for _ in range(LENGTH)))
     GiftCode.objects.bulk_create(
         (
-            GiftCode(batch=batch, digest=digest_of(code), tail=code[-GROUP:])
+            GiftCode(batch=batch, digest=digest(DIGEST, code), tail=code[-GROUP:])
             for code in codes
         ),
         batch_size=AT_A_TIME,
@@ -128,7 +132,7 @@ def revoke_unused(batch_id: int) -> int:
 def revoke(batch_id: int, typed: str) -> bool:
     """Make one unused code of a batch worthless; False when there is none such."""
     unused = GiftCode.objects.filter(
-        batch=batch_id, digest=digest_of(plain(typed)), state=GiftState.UNUSED
+        batch=batch_id, digest__in=known_as(plain(typed)), state=GiftState.UNUSED
     )
     return unused.update(state=GiftState.REVOKED) == 1
 
@@ -185,7 +189,7 @@ def _locked(code: str) -> GiftCode | None:
     if not CODE.fullmatch(code):
         return None
     rows = GiftCode.objects.select_for_update(no_key=True, of=("self",))
-    return rows.select_related("batch__tier").filter(digest=digest_of(code)).first()
+    return rows.select_related("batch__tier").filter(digest__in=known_as(code)).first()
 
 
 def _is_good(code: GiftCode, *, now: datetime) -> bool:

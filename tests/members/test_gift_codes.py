@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from members import gift_codes, limits, timeline
 from members.addresses import Client
@@ -23,7 +24,7 @@ from members.models import (
 from notifications.models import Notification
 from payments import returning
 from tests.constraints import allows, refuses
-from tests.members.gifts import HERE, make, redeem, state_of
+from tests.members.gifts import HERE, make, redeem, row_of, state_of
 from tests.shopping import Till, broken, fresh, new_member
 
 
@@ -39,11 +40,7 @@ def test_codes_are_long_plain_to_read_and_kept_by_nobody(book: Till, operator: M
     )
     assert not any(code in stored for code in made.codes)
     assert not any(gift_codes.plain(code) in stored for code in made.codes)
-    shown = str(
-        GiftCode.objects.get(
-            digest=gift_codes.digest_of(gift_codes.plain(made.codes[0]))
-        )
-    )
+    shown = str(row_of(made.codes[0]))
     assert shown == f"••••-••••-••••-{made.codes[0][-4:]}"
 
 
@@ -99,6 +96,19 @@ def test_a_repeat_gives_the_same_and_costs_nothing(
     assert Entitlement.objects.count() == 1
     assert Notification.objects.filter(kind="activated").count() == 2
     assert not HitLog.objects.exclude(hits={}).exists()
+
+
+def test_codes_outlive_a_new_data_key(
+    book: Till, operator: Member, member: Member, settings: Settings
+):
+    """The new key comes first; what the old one made is known while it is listed."""
+    made = make(operator, book.now, count=3)
+    old = settings.DATA_KEYS
+    settings.DATA_KEYS = ["another-key-of-thirty-two-signs-x", *old]
+    redeem(member, made.codes[0], book.now)
+    assert gift_codes.revoke(made.batch.pk, made.codes[1])
+    settings.DATA_KEYS = settings.DATA_KEYS[:1]
+    gone(book, member, made.codes[2])
 
 
 def test_it_stacks_like_any_other_time(book: Till, operator: Member, member: Member):
