@@ -330,6 +330,16 @@ def test_a_code_that_shows_a_member_shows_her_price(till: Till):
     assert guest.is_signed_in
 
 
+def test_the_order_and_its_receipt_tell_of_the_coupon(shopper: Shopper, coupon: Coupon):
+    shopper.post("/checkout/", **form(shown_fen="1000"))
+    order = Order.objects.get()
+    for path in (f"/orders/{order.no}/", f"/orders/{order.no}/pay/"):
+        page = shopper.get(path).text
+        assert "<dt>优惠码减</dt><dd>¥5.00</dd>" in page
+    with_none = shopper.post("/checkout/", **form(coupon=""))
+    assert "优惠码减" not in shopper.get(with_none["Location"]).text
+
+
 def test_the_story_tells_of_the_coupon(shopper: Shopper, coupon: Coupon):
     shopper.post("/checkout/", **form(shown_fen="1000"))
     order = Order.objects.select_related("member", "plan__tier", "settled_by").get()
