@@ -18,14 +18,25 @@ from django.utils.translation import gettext, gettext_lazy
 
 from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, PageAdmin, linked
 from kameng.templatetags.shop import discount, duration
-from members import catalogue_admin, codes, phones, rule_bounds, unblocking
+from members import (
+    catalogue_admin,
+    codes,
+    gift_admin,
+    phones,
+    rule_bounds,
+    unblocking,
+)
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
 from payments import merging_page, renewal_state
 
-__all__ = ["auth_admin", "catalogue_admin"]  # they register pages of their own
+__all__ = [
+    "auth_admin",
+    "catalogue_admin",
+    "gift_admin",
+]  # they register pages of their own
 
 SHOWN_ROWS = 20
 
@@ -93,7 +104,9 @@ class MemberAdmin(PageAdmin):
 
     def page(self, row: Member, *, now: datetime) -> dict[str, Any]:
         """What she holds, bought and was told; all newest first and cut off."""
-        entitlements = row.entitlements.select_related("tier", "order", "actor")
+        entitlements = row.entitlements.select_related(
+            "tier", "order", "actor", "gift_code"
+        )
         segments = row.segments.select_related("entitlement__tier")
         pauses = row.pauses.select_related("actor")
         return {
@@ -147,12 +160,14 @@ class EntitlementAdmin(LookupAdmin):
         "taken_back",
         "source",
         "bought_by",
+        "came_with",
         "granted_by",
         "reason",
         "created_at",
     )
     owner = linked("member", gettext_lazy("会员"))
     bought_by = linked("order", gettext_lazy("订单"))
+    came_with = linked("gift_code", gettext_lazy("兑换码"))
 
     @admin.display(description=gettext_lazy("谁赠送"))
     def granted_by(self, entitlement: Entitlement) -> str:

@@ -60,6 +60,12 @@ def standing_of(request: HttpRequest) -> Standing:
     return known
 
 
+def forget_standing(request: HttpRequest) -> None:
+    """Read it again: who asked as a guest has just signed in."""
+    if hasattr(request, "standing"):
+        del request.standing
+
+
 def badge(request: HttpRequest) -> dict[str, Any]:
     """The remaining time beside the account link; empty for a guest."""
     user = request.user

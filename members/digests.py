@@ -13,15 +13,16 @@ def digest(label: str, *parts: str) -> str:
 
     label  what the digest is for: equal parts under two labels give two digests
     """
-    return digests(label, *parts)[0]
+    return _digest(settings.DATA_KEYS[0], label, *parts)
 
 
 def digests(label: str, *parts: str) -> list[str]:
     """The same under each of ``DATA_KEYS``, today's first: finds what an earlier key
     has marked.
     """
+    return [_digest(key, label, *parts) for key in settings.DATA_KEYS]
+
+
+def _digest(key: str, label: str, *parts: str) -> str:
     message = "\0".join((label, *parts)).encode()
-    return [
-        hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
-        for key in settings.DATA_KEYS
-    ]
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()

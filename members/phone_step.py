@@ -159,7 +159,8 @@ def judge(
 def kept(
     request: HttpRequest, typed: str, purpose: Purpose, *, now: datetime
 ) -> dict[str, Any]:
-    """The step as she left it, for a form that comes back for another reason."""
+    """The step as she left it, for a form that comes back for another reason: with the
+    field for a code that was sent and may still be typed."""
     try:
         phone = phones.parse(typed)
     except phones.BadPhone:

@@ -31,6 +31,8 @@ LOOK = (
     "members.entitlement",
     "members.segment",
     "members.pause",
+    "members.giftbatch",
+    "members.giftcode",
     "notifications.notification",
 )
 """Both look up; nobody edits what has states (I1)."""
@@ -39,6 +41,8 @@ GOODS = ("goods.category", "goods.goods")
 REAL_NAMES = ("members.realname",)
 """Taking one back is for both, confirming one by hand for operators
 (members.real_name.desk); the rows have no page of their own."""
+OFFERS = ("orders.coupon",)
+GIFTS = ("members.giftbatch",)
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
 """What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
@@ -49,6 +53,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *LOOK,
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
             "goods.keybatch",
             "members.benefit",
             "members.pricechange",
@@ -60,6 +65,8 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         "add": (
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
+            *GIFTS,
             "goods.keybatch",
             "members.benefit",
             "members.shoprules",
@@ -70,6 +77,8 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         "change": (
             *CATALOGUE,
             *GOODS,
+            *OFFERS,
+            *GIFTS,  # making codes worthless; the rows stay read-only
             "members.benefit",
             "members.shoprules",
             "payments.epaychannel",

@@ -16,6 +16,7 @@ from django.db.models import Q
 from members.models import (
     Entitlement,
     EntitlementSource,
+    GiftCode,
     Member,
     Pause,
     Segment,
@@ -215,6 +216,26 @@ def grant(
         source=EntitlementSource.GRANT,
         actor=actor,
         reason=reason,
+        created_at=now,
+    )
+    rebuild(member, now=now)
+    return entitlement
+
+
+def grant_gift(member: Member, code: GiftCode, *, now: datetime) -> Entitlement:
+    """Give a locked member the days of a gift code, and lay them out.
+
+    The code's unique entitlement makes a second gift of it impossible.
+    """
+    tier = code.batch.tier
+    entitlement = Entitlement.objects.create(
+        member=member,
+        tier=tier,
+        rank=tier.rank,
+        discount_bp=tier.discount_bp,
+        seconds=code.batch.seconds,
+        source=EntitlementSource.GIFT,
+        gift_code=code,
         created_at=now,
     )
     rebuild(member, now=now)

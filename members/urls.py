@@ -6,6 +6,7 @@ from members import (
     notice_choices,
     passkey_views,
     phone_change,
+    redeem,
     unused_phone,
     views,
 )
@@ -19,6 +20,9 @@ urlpatterns = [
     path("login/unused/", unused_phone.unused, name="login-unused"),
     path("login/<slug:provider>/", identity.login, name="login-identity"),
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
+    path("redeem/", redeem.redeem, name="redeem"),
+    path("redeem/code/", redeem.send_code, name="redeem-code"),
+    path("redeem/done/", redeem.redeemed, name="redeemed"),
     path("logout/", views.logout, name="logout"),
     path("account/confirm/", confirm.confirm, name="account-confirm"),
     path("account/confirm/code/", confirm.send_code, name="account-confirm-code"),

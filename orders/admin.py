@@ -24,12 +24,14 @@ from kameng.templatetags.shop import SHANGHAI, grouped, yuan
 from members import phones, rules
 from members.admin import MemberFilter
 from notifications import kinds
-from orders import delivery
+from orders import coupon_admin, delivery
 from orders.checkout import QUANTITY
 from orders.models import Order, Status
 from payments import desk, order_search, order_story
 from payments.guarded import Guarding
 from payments.order_search import Found
+
+__all__ = ["coupon_admin"]  # it registers a page of its own
 
 SHORTEST_REASON = 4
 LOOKS = {

@@ -1,6 +1,5 @@
-"""What must hold of goods, card keys and their delivery; ``payments.audit`` runs it.
-
-Each check is a query over rows that break one rule. Coupons (INV-13) the shop has none.
+"""What must hold of goods, card keys, their delivery and coupons; ``payments.audit``
+runs it. Each check is a query over rows that break one rule.
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from goods.models import CardKey, Goods, KeyState
 from members import rules
-from orders.models import Fulfil, Kind, Order, Status
+from orders import coupons
+from orders.models import Coupon, Fulfil, Kind, Order, Status
 
 OVERDUE = timedelta(minutes=5)
 
@@ -84,6 +85,19 @@ def _miscounted_stock(now: datetime) -> Rows:
         .exclude(stock=F("free"))
         .order_by("pk")
         .values_list("slug", flat=True)
+    )
+
+
+@check("13", "a coupon counts the orders that hold it, within its limit")
+def _miscounted_coupon(now: datetime) -> Rows:
+    holding = Order.objects.filter(coupon=OuterRef("pk"), status__in=coupons.HOLDING)
+    counted = holding.order_by().values("coupon").annotate(orders=Count("pk"))
+    held = Coalesce(Subquery(counted.values("orders")), 0)
+    return (
+        Coupon.objects.annotate(held=held)
+        .filter(~Q(used=F("held")) | Q(used__gt=F("max_uses")))
+        .order_by("pk")
+        .values_list("code", flat=True)
     )
 
 

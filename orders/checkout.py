@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
@@ -14,7 +15,8 @@ from goods.models import Goods
 from members import rules
 from members.models import Member, Plan
 from members.timeline import LONGEST, lock_member
-from orders import goods_sale, real_name
+from orders import coupons, goods_sale, real_name
+from orders.coupons import CouponRefused
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk
 from orders.numbers import random_number
 from orders.pricing import line_fen
@@ -78,6 +80,14 @@ class TooManyOpen(NotPlaced):
         self.orders = list(orders)
 
 
+class CouponLeft(NotPlaced):
+    """The coupon does not apply; ``why`` says why."""
+
+    def __init__(self, why: CouponRefused) -> None:
+        super().__init__(type(why).__name__)
+        self.why = why
+
+
 class TooFarAhead(NotPlaced):
     """The membership would end beyond the longest timeline (security 49)."""
 
@@ -122,6 +132,7 @@ def place_order(
     shown_fen: int,
     client_token: str,
     address_digest: str,
+    coupon_id: int | None = None,
     now: datetime,
     attach: Callable[[Order], object],
 ) -> Placed:
@@ -134,21 +145,25 @@ def place_order(
 
     goods_slug  of goods in the zone; else ``plan_slug`` names a plan
     shown_fen   the total that the page showed, in fen
+    coupon_id   from ``coupons.find``; judged again here and counted with the order
     raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress,
-                NameWanted;
-                for goods GoodsGone, OutOfStock, LimitReached
+                CouponLeft, NameWanted; for goods GoodsGone, OutOfStock, LimitReached
     """
+    thing: Plan | Goods
     try:
         with transaction.atomic(durable=True):
             if goods_slug:
-                order = _order_of_goods(
-                    member_id, goods_slug, quantity, shown_fen, now=now
-                )
+                order = _order_of_goods(member_id, goods_slug, quantity, now=now)
+                thing = order.goods  # type: ignore[assignment]
             else:
-                plan = _plan_on_sale(plan_slug, quantity)
-                member = lock_member(member_id)
-                _refuse_surprise(member, plan, quantity, shown_fen, now=now)
-                order = _frozen(member, plan, quantity, now=now)
+                thing = _plan_on_sale(plan_slug, quantity)
+                order = _frozen(lock_member(member_id), thing, quantity, now=now)
+            if coupon_id is not None:
+                _put_coupon_on(order, coupon_id, thing, now=now)
+            if shown_fen != order.amount_fen:
+                raise PriceChanged(thing, order.amount_fen)
+            if order.plan is not None:
+                _refuse_far_ahead(order, now=now)
             if order.member.merged_into_id is not None:
                 raise PlanGone("an account that is over")
             _refuse_nameless(order, now=now)
@@ -161,7 +176,7 @@ def place_order(
                 order=order,
                 at=now,
                 kind="placed",
-                detail={"amount_fen": order.amount_fen},
+                detail=_placing(order),
             )
             attach(order)
     except (NotPlaced, IntegrityError):
@@ -185,15 +200,30 @@ def _plan_on_sale(slug: str, quantity: int) -> Plan:
     return plan
 
 
-def _refuse_surprise(
-    member: Member, plan: Plan, quantity: int, shown_fen: int, *, now: datetime
+def _placing(order: Order) -> dict[str, Any]:
+    """What the story keeps of the order as it was placed."""
+    if order.coupon is None:
+        return {"amount_fen": order.amount_fen}
+    return {
+        "amount_fen": order.amount_fen,
+        "coupon": order.coupon.code,
+        "coupon_off_fen": order.coupon_off_fen,
+    }
+
+
+def _put_coupon_on(
+    order: Order, coupon_id: int, thing: Plan | Goods, *, now: datetime
 ) -> None:
-    """Raise when the price is not the one she saw, or the end beyond all reason."""
-    amount_fen = line_fen(plan.price_at(now), quantity, 10_000)
-    if shown_fen != amount_fen:
-        raise PriceChanged(plan, amount_fen)
-    begins = max(member.paid_until or now, now)
-    if begins + timedelta(seconds=plan.seconds * quantity) > now + LONGEST:
+    try:
+        coupons.put_on(order, coupon_id, thing, now=now)
+    except CouponRefused as why:
+        raise CouponLeft(why) from None
+
+
+def _refuse_far_ahead(order: Order, *, now: datetime) -> None:
+    """Raise when the membership would end beyond all reason."""
+    begins = max(order.member.paid_until or now, now)
+    if begins + timedelta(seconds=order.seconds) > now + LONGEST:
         raise TooFarAhead
 
 
@@ -219,7 +249,7 @@ def _frozen(member: Member, plan: Plan, quantity: int, *, now: datetime) -> Orde
 
 
 def _order_of_goods(
-    member_id: int, slug: str, quantity: int, shown_fen: int, *, now: datetime
+    member_id: int, slug: str, quantity: int, *, now: datetime
 ) -> Order:
     """An order of goods as they stand at this moment, for a member who is locked here.
 
@@ -240,10 +270,7 @@ def _order_of_goods(
     if quantity > goods_sale.available(goods):
         raise OutOfStock(goods_sale.available(goods))
     hold = timedelta(seconds=rules.current().hold_seconds)
-    order = goods_sale.frozen(member, goods, quantity, hold=hold, now=now)
-    if shown_fen != order.amount_fen:
-        raise PriceChanged(goods, order.amount_fen)
-    return order
+    return goods_sale.frozen(member, goods, quantity, hold=hold, now=now)
 
 
 def _refuse_nameless(order: Order, *, now: datetime) -> None:

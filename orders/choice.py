@@ -24,6 +24,7 @@ from members.phone_step import FieldError
 from members.standing import Standing, preview
 from orders import advice, real_name
 from orders.advice import FIRST_DAYS
+from orders.coupon_state import CouponState
 from orders.pricing import line_fen
 
 SHORTEST_RENEWAL_DAYS = 7
@@ -46,6 +47,7 @@ class Typed:
     next: str = ""
     renew: bool = False
     renew_for: str = ""
+    coupon: str = ""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Page:
     """Some way to pay has a limit, so that the chooser depends on the plan."""
     renewal: dict[str, Any] | None = None
     """The box of automatic renewal, where the plan and a way to pay offer it."""
+    coupon: CouponState = field(default_factory=CouponState)
     is_advised: bool = False
     """A page that recommends, and so may read her history."""
 
@@ -105,9 +108,20 @@ class Page:
 
     def amount_fen(self) -> int:
         """What the chosen plan costs now; 0 while nothing is on sale."""
+        if self.coupon.cut is not None:
+            return self.coupon.cut.amount_fen
+        offer = self.offer()
+        return offer[2] if offer else 0
+
+    def offer(self) -> tuple[Plan, int, int] | None:
+        """The chosen plan, its full price and its price without a coupon: the same,
+        since memberships are never discounted (R17)."""
         plan = self.selected_plan()
+        if plan is None:
+            return None
         quantity = max(1, self.typed.quantity)
-        return line_fen(plan.price_at(self.now), quantity, 10_000) if plan else 0
+        fen = line_fen(plan.price_at(self.now), quantity, 10_000)
+        return plan, fen, fen
 
     def real_name_url(self, plan: Plan | None = None) -> str:
         """Where a name is verified, with the way back to this choice."""
@@ -162,6 +176,7 @@ def context(page: Page) -> dict[str, Any]:
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),
         "errors": page.errors,
         "renewal": page.renewal,
+        "coupon_on": page.coupon.cut is not None,
         "next": signed if way_back.read(signed) else "",
     }
 
@@ -307,15 +322,18 @@ def summary(page: Page, plan: Plan) -> dict[str, Any]:
     """The panel beside the button: total and the exact end, merged time included."""
     quantity = max(1, page.typed.quantity)
     held = page.standing
-    price_fen = line_fen(plan.price_at(page.now), quantity, 10_000)
+    price = {
+        "quantity": quantity,
+        "price_fen": page.amount_fen(),
+        **page.coupon.facts(),
+    }
     effect = preview(held, plan, quantity=quantity)
     if effect is None:
-        return {"quantity": quantity, "price_fen": price_fen, "stands_still": True}
+        return {**price, "stands_still": True}
     running = held.tier
     other = running if running and running.pk != plan.tier_id else None
     return {
-        "quantity": quantity,
-        "price_fen": price_fen,
+        **price,
         "ends_at": effect.ends_at if effect.waits and other else effect.paid_until,
         "merged_seconds": effect.merged_seconds or None,
         "waits_until": effect.starts_at if effect.waits and other else None,

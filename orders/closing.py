@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from django.db.models import F, QuerySet
 
+from orders import coupons
 from orders.models import Order, OrderEvent, Status
 
 
@@ -40,7 +41,8 @@ def _locking() -> QuerySet[Order]:
 
 
 def close_locked(order: Order, status: Status, *, now: datetime) -> Closing:
-    """Move a locked pending order to ``cancelled`` or ``expired``; nothing else moves."""
+    """Move a locked pending order to ``cancelled`` or ``expired``; its coupon is free
+    again with that very move, and nothing else moves."""
     if order.status == Status.PAID:
         return Closing.PAID
     moved = Order.objects.filter(pk=order.pk, status=Status.PENDING).update(
@@ -48,6 +50,7 @@ def close_locked(order: Order, status: Status, *, now: datetime) -> Closing:
     )
     if not moved:
         return Closing.CLOSED
+    coupons.give_back(order)
     OrderEvent.objects.create(order=order, at=now, kind=status.value)
     order.status = status
     return Closing.DONE

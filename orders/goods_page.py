@@ -27,6 +27,7 @@ from members.phone_step import FieldError
 from members.standing import Standing
 from orders import goods_sale, real_name
 from orders.choice import Typed, last_choice
+from orders.coupon_state import CouponState
 from orders.pricing import line_fen
 
 SLUG = re.compile(r"[-A-Za-z0-9_]{1,40}", re.ASCII)
@@ -48,6 +49,7 @@ class GoodsPage:
     in_wechat: bool = False
     has_caps: bool = False
     """Some way to pay has a limit, so that the chooser depends on the sum."""
+    coupon: CouponState = field(default_factory=CouponState)
 
     @property
     def now(self) -> datetime:
@@ -61,10 +63,17 @@ class GoodsPage:
         return last_choice(self.request, name)
 
     def amount_fen(self, bp: int | None = None) -> int:
-        """What the chosen number costs her, or at another discount."""
+        """What the chosen number costs her, or at another discount without a coupon."""
+        if bp is None and self.coupon.cut is not None:
+            return self.coupon.cut.amount_fen
         if bp is None:
             bp = goods_sale.discount_of(self.goods, self.standing)
         return line_fen(self.goods.price_fen, max(1, self.typed.quantity), bp)
+
+    def offer(self) -> tuple[Goods, int, int]:
+        """The goods, their full price and her price without a coupon."""
+        bp = goods_sale.discount_of(self.goods, self.standing)
+        return self.goods, self.amount_fen(goods_sale.FULL_PRICE), self.amount_fen(bp)
 
     def real_name_url(self) -> str:
         """Where a name is verified, with the way back to this choice."""
@@ -144,6 +153,7 @@ def context(page: GoodsPage) -> dict[str, Any]:
         "channels": page.channels,
         "in_wechat": page.in_wechat,
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),
+        "coupon_on": page.coupon.cut is not None,
         "errors": page.errors,
     }
 
@@ -176,6 +186,7 @@ def summary_context(page: GoodsPage) -> dict[str, Any]:
             "quantity": max(1, page.typed.quantity),
             "price_fen": price,
             "saved_fen": page.amount_fen(goods_sale.FULL_PRICE) - price,
+            **page.coupon.facts(),
         },
         "real_name": real_name.notice(
             page.goods, price, page.request, page.real_name_url()

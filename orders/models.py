@@ -11,6 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from goods.models import Goods
 from members.models import Plan
+from orders.coupon_models import Coupon
+
+__all__ = ["Coupon", "Fulfil", "Kind", "Order", "OrderEvent", "Risk", "Status"]
 
 
 class Status(models.TextChoices):
@@ -51,7 +54,8 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(models.Model):
     """One purchase of one thing at a frozen price.
 
-    ``instructions`` of goods are frozen like the price. ``priority`` is 1 for goods that
+    ``instructions`` of goods are frozen like the price. ``coupon_off_fen`` is what its
+    coupon took off the full price; a coupon stands in the place of a discount. ``priority`` is 1 for goods that
     a member paid for, and says who is served first when keys are short (D25).
     ``settled_by`` is the payment attempt whose money paid it; it points up the import
     direction by name only, so that the database can refuse a paid order without money.
@@ -77,6 +81,14 @@ class Order(models.Model):
     quantity = models.PositiveIntegerField(_("数量"), default=1)
     unit_fen = models.PositiveIntegerField(_("单价（分）"))
     discount_bp = models.PositiveSmallIntegerField(_("折扣（万分比）"), default=10_000)
+    coupon = models.ForeignKey(
+        Coupon,
+        models.PROTECT,
+        null=True,
+        related_name="orders",
+        verbose_name=_("优惠码"),
+    )
+    coupon_off_fen = models.PositiveIntegerField(_("优惠码减（分）"), default=0)
     amount_fen = models.PositiveIntegerField(_("应付（分）"))
     currency = models.CharField(_("币种"), max_length=3, default="CNY")
     seconds = models.PositiveBigIntegerField(_("时长（秒）"), default=0)
@@ -140,6 +152,11 @@ class Order(models.Model):
                     Q(kind="tier", seconds__gt=0, plan__isnull=False)
                     | Q(kind="goods", plan__isnull=True)
                 ),
+            ),
+            models.CheckConstraint(
+                name="order_coupon_takes_something_off",
+                condition=Q(coupon__isnull=True, coupon_off_fen=0)
+                | Q(coupon__isnull=False, coupon_off_fen__gt=0, discount_bp=10_000),
             ),
         ]
         indexes = [

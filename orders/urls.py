@@ -14,6 +14,7 @@ urlpatterns = [
     path("zone/<slug:slug>/", zone.goods, name="zone-goods"),
     path("checkout/", views.checkout, name="checkout"),
     path("checkout/code/", views.send_code, name="checkout-code"),
+    path("checkout/coupon/", views.coupon, name="checkout-coupon"),
     path("checkout/summary/", views.summary, name="checkout-summary"),
     path("lookup/", lookup.lookup, name="lookup"),
     path("lookup/code/", lookup.send_code, name="lookup-code"),

@@ -26,11 +26,11 @@ from members import (
     unused_phone,
     way_back,
 )
-from members.context import standing_facts
+from members.context import forget_standing, standing_facts
 from members.models import Member, Purpose, TierKind
 from members.phone_step import FieldError
 from orders import checkout as placing
-from orders import choice, goods_page
+from orders import choice, coupon_step, coupons, goods_page
 from orders.choice import Page, Typed
 from orders.goods_page import GoodsPage
 from orders.models import Order
@@ -87,7 +87,7 @@ def wished(request: ShopRequest) -> Typed:
     )
 
 
-def with_channels[P: (Page, GoodsPage)](page: P) -> P:
+def with_channels[P: Page | GoodsPage](page: P) -> P:
     """The payment chooser for the device that asks."""
     here = device(page.request)
     wanted = page.typed.channel or page.last_choice("channel")
@@ -142,7 +142,9 @@ def summary(request: ShopRequest) -> HttpResponse:
     if plan is None or not (plan.enabled and plan.tier.enabled):
         raise Http404
     typed = Typed(plan=plan.slug, channel=request.GET.get("channel", "")[:16])
-    page = with_channels(Page(request, plan.tier.kind, typed))
+    page = Page(request, plan.tier.kind, typed)
+    coupon_step.put_back(page, request.GET.get("applied", ""))
+    with_channels(page)
     context = choice.summary_context(page, plan)
     answer = render(request, "members/choice.html#summary", context)
     if any(channel["renews"] for channel in page.channels):
@@ -166,7 +168,9 @@ def _goods_summary(request: ShopRequest) -> HttpResponse:
     quantity = request.GET.get("quantity", "1")
     channel = request.GET.get("channel", "")[:16]
     typed = Typed(quantity=_quantity(quantity), channel=channel)
-    page = with_channels(GoodsPage(request, goods, typed))
+    page = GoodsPage(request, goods, typed)
+    coupon_step.put_back(page, request.GET.get("applied", ""))
+    with_channels(page)
     context = goods_page.summary_context(page)
     return _with_chooser(page, render(request, "goods/item.html#summary", context))
 
@@ -190,6 +194,7 @@ def _typed(request: ShopRequest) -> Typed:
         next=post.get("next", "")[: way_back.LONGEST],
         renew=post.get("renew") == "on",
         renew_for=post.get("renew_for", "")[:40],
+        coupon=post.get("coupon", "")[: coupons.LONGEST],
     )
 
 
@@ -215,16 +220,21 @@ def _again(
     fragment = page.request.htmx and not page.request.htmx.boosted
     if isinstance(page, GoodsPage) and not page.goods.enabled:
         return _goods_gone(page.request)
-    if isinstance(page, GoodsPage):
-        name, context = "goods/item.html", goods_page.context(with_channels(page))
-    else:
-        name, context = "members/choice.html", choice.context(with_channels(page))
+    with_channels(page)
+    name, context = _whole(page)
     if fragment and page.request.htmx.target == "phone":
         name += "#phone"
     response = render(page.request, name, context, status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
+
+
+def _whole(page: Page | GoodsPage) -> tuple[str, dict[str, Any]]:
+    """The template of the page and all that it needs."""
+    if isinstance(page, GoodsPage):
+        return "goods/item.html", goods_page.context(page)
+    return "members/choice.html", choice.context(page)
 
 
 def _goods_gone(request: ShopRequest) -> HttpResponse:
@@ -246,8 +256,43 @@ def send_code(request: ShopRequest) -> HttpResponse:
     step = phone_step.send(request, page.typed.phone, Purpose.CHECKOUT, now=request.now)
     page.typed.code = ""
     page.phone_state = step.context
-    page.errors = list(step.errors)
+    if not request.htmx:  # the fragment for htmx shows neither coupon nor price
+        coupon_step.judge(page)
+    page.errors = [*step.errors, *coupon_faults(page)]
     return _again(page, step.status, retry_after=step.retry_after)
+
+
+def coupon_faults(page: Page | GoodsPage) -> list[FieldError]:
+    return [page.coupon.fault] if page.coupon.fault else []
+
+
+@require_POST
+def coupon(request: ShopRequest) -> HttpResponse:
+    """Put the typed coupon on the price, or take it off; nothing typed is lost.
+
+    htmx gets the coupon's own fragment and the summary with the new price beside it.
+    """
+    page = _page(request)
+    if page is None:
+        return _goods_gone(request)
+    retry_after = coupon_step.judge(page)
+    page.errors = coupon_faults(page)
+    status = 429 if retry_after else 422 if page.errors else 200
+    if not (request.htmx and request.htmx.target == "coupon"):
+        if member_of(request) is None:
+            page.phone_state = phone_step.kept(
+                request, page.typed.phone, Purpose.CHECKOUT, now=request.now
+            )
+        return _again(page, status, retry_after=retry_after)
+    with_channels(page)
+    name, context = _whole(page)
+    context["summary_oob"] = True
+    fragment = "components/coupon.html#coupon"
+    answer = render(request, fragment, context, status=status)
+    answer.write(render(request, f"{name}#summary", context).content)
+    if retry_after:
+        answer["Retry-After"] = str(retry_after)
+    return _with_chooser(page, answer)
 
 
 @require_POST
@@ -261,15 +306,20 @@ def checkout(request: ShopRequest) -> HttpResponse:
     if page is None:
         return _goods_gone(request)
     member = member_of(request)
-    if member is None and (first := _placed_before(page, None)):
+    has_coupon = bool(coupons.plain(page.typed.coupon))
+    if (member is None or has_coupon) and (first := _placed_before(page, member)):
         return first
-    if complaint := _shape(page):
-        page.errors = [complaint]
+    retry_after = coupon_step.judge(page)
+    complaint = _shape(page)
+    if complaint or page.coupon.fault:
+        page.errors = [*([complaint] if complaint else []), *coupon_faults(page)]
         if member is None:
             page.phone_state = phone_step.kept(
                 request, page.typed.phone, Purpose.CHECKOUT, now=request.now
             )
-        return _placed_before(page, member) or _again(page, 422)
+        return _placed_before(page, member) or _again(
+            page, 429 if retry_after else 422, retry_after=retry_after
+        )
     if member is None:
         step = phone_step.check(
             request,
@@ -285,6 +335,7 @@ def checkout(request: ShopRequest) -> HttpResponse:
             page.errors = list(step.errors)
             return _again(page, step.status, retry_after=step.retry_after)
         member = step.member
+        forget_standing(request)
     if "verify_name" in request.POST:  # the button that stands where paying cannot
         return SeeOther(page.real_name_url())
     return _place(page, member)
@@ -381,6 +432,7 @@ def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
             shown_fen=int(request.POST["shown_fen"]),
             client_token=typed.client_token,
             address_digest=addresses.client_of(request).address_digest,
+            coupon_id=page.coupon.coupon.pk if page.coupon.coupon else None,
             now=request.now,
             attach=attach,
         )
@@ -402,10 +454,15 @@ def _refused(page: Page | GoodsPage, refusal: placing.NotPlaced) -> HttpResponse
     page.typed.client_token = ""
     page.typed.code = ""
     page.typed.renew = False  # what she agreed to is not what would be bought now
+    coupon_step.apply(page)
     match refusal:
+        case placing.CouponLeft(why=why):
+            page.errors = [FieldError("coupon", coupon_step.words(why))]
+            return _again(_reread(page), 422)
         case placing.PriceChanged(price_fen=price):
             words = _("价格刚调整为 {price}，请确认后再付").format(price=yuan(price))
-            if isinstance(page, GoodsPage):  # also when her code showed a member
+            # Also when her code showed a member, or a coupon was not on the page yet.
+            if isinstance(page, GoodsPage) or page.coupon.coupon is not None:
                 words = _("这单现在是 {price}，请确认后再付").format(price=yuan(price))
             page.errors = [
                 FieldError("quantity" if page.typed.goods else "plan", words)

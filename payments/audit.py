@@ -36,7 +36,13 @@ from django.db.models.functions import Cast, Coalesce, Concat, Greatest, Lag, Le
 
 from members import reminders, rules
 from members.audit import misfolded
-from members.models import Entitlement, EntitlementSource, Segment
+from members.models import (
+    Entitlement,
+    EntitlementSource,
+    GiftCode,
+    GiftState,
+    Segment,
+)
 from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders import audit as goods_audit
@@ -194,7 +200,9 @@ def _paid_for_nothing(now: datetime) -> Broken:
     ).values_list("no", flat=True)
 
 
-@check("2", "an entitlement comes from a paid, fulfilled order or from an operator")
+@check(
+    "2", "an entitlement comes from a paid, fulfilled order, an operator or a gift code"
+)
 def _given_for_nothing(now: datetime) -> Broken:
     unpaid = Q(order__isnull=True) | ~Q(order__status=Status.PAID)
     undelivered = Q(order__fulfil__in=(Fulfil.NONE, Fulfil.SHORT, Fulfil.HELD))
@@ -202,7 +210,20 @@ def _given_for_nothing(now: datetime) -> Broken:
         Entitlement.objects.filter(
             Q(source=EntitlementSource.ORDER) & (unpaid | undelivered)
             | Q(source=EntitlementSource.GRANT, actor__isnull=True)
+            | Q(source=EntitlementSource.GIFT)
+            & ~Q(gift_code__state=GiftState.REDEEMED, tier=F("gift_code__batch__tier"))
         )
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+
+
+@check("3", "a gift code that was redeemed has given its days, and once")
+def _redeemed_for_nothing(now: datetime) -> Broken:
+    days = F("gift_code__batch__days") * 86_400
+    gave = Entitlement.objects.filter(gift_code=OuterRef("pk"), seconds=days)
+    return (
+        GiftCode.objects.filter(~Exists(gave), state=GiftState.REDEEMED)
         .order_by("pk")
         .values_list("pk", flat=True)
     )
@@ -253,13 +274,13 @@ def _settled_and_returned(now: datetime) -> Broken:
     )
 
 
-@check("7", "an order's amount is its price times its quantity")
+@check("7", "an order's amount is its price times its quantity, less its coupon")
 def _miscalculated(now: datetime) -> Broken:
     exact = Cast("unit_fen", BigIntegerField()) * F("quantity") * F("discount_bp")
     rounded = ExpressionWrapper((exact + 5_000) / 10_000, BigIntegerField())
     return (
         Order.objects.annotate(due_fen=Greatest(rounded, Value(1)))
-        .exclude(amount_fen=F("due_fen"))
+        .exclude(due_fen=F("amount_fen") + F("coupon_off_fen"))
         .values_list("no", flat=True)
     )
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from django.db import transaction
 
 from members.models import Member
-from orders import versions
+from orders import coupons, versions
 from orders.closing import lock_order
 from orders.models import Order, OrderEvent, Status
 from payments import cases, refunds, telling
@@ -50,8 +50,8 @@ def accept(
 ) -> Order:
     """Let the order settle by this money all the same, whatever the sum.
 
-    raises  NotWaiting, also when the order is cancelled or paid by another attempt;
-            versions.Stale
+    raises  NotWaiting, also when the order is cancelled, paid by another attempt, or
+            expired with a coupon that is used up; versions.Stale
     """
     attempt = _locked(attempt_id, version)
     order = attempt.order
@@ -59,6 +59,8 @@ def accept(
         raise NotWaiting
     if attempt.refund_reserved_fen:
         raise NotWaiting  # a part of it has gone back already
+    if not coupons.take_again(order):
+        raise NotWaiting  # the price was a coupon's, and others have used it up
     _tell_of(attempt, ACCEPTED, actor=actor, reason=reason, now=now)
     settle_locked(order, attempt, now=now)
     return order

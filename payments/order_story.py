@@ -248,6 +248,10 @@ def _event_facts(
                 facts.append((_("金额"), yuan(value)))
             case "paid_fen", int():
                 facts.append((_("实收"), yuan(value)))
+            case "coupon", str():
+                facts.append((_("优惠码"), value))
+            case "coupon_off_fen", int():
+                facts.append((_("优惠码减"), yuan(value)))
             case "seconds", int():
                 facts.append((_("时长"), duration(value)))
             case "paid_until", str():

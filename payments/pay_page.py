@@ -314,6 +314,7 @@ def order_facts(order: Order, *, now: datetime) -> dict[str, Any]:
         "no": order.no,
         "title": title(order),
         "amount_fen": order.amount_fen,
+        "coupon_off_fen": order.coupon_off_fen,
         "placed_at": order.placed_at,
         "expires_at": order.expires_at,
         "paid_at": order.paid_at,

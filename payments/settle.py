@@ -18,7 +18,7 @@ from django.db.models import Q, prefetch_related_objects
 from members import rules
 from members.timeline import TimelineFull, activate, lock_member
 from notifications import outbox
-from orders import delivery
+from orders import coupons, delivery
 from orders.closing import lock_order_of
 from orders.models import Fulfil, Kind, Order, OrderEvent, Risk, Status
 from payments import telling
@@ -204,6 +204,8 @@ def _apply_paid(
         outcome = EventOutcome.MISMATCH
     else:
         refund = _why_refund(order, now=now)
+        if refund is None and not coupons.take_again(order):
+            refund = RefundReason.LATE
         outcome = {
             None: EventOutcome.SETTLED,
             RefundReason.SURPLUS: EventOutcome.SURPLUS,

@@ -22,9 +22,9 @@ from members.models import Entitlement, Member
 from members.standing import standing
 from notifications import outbox
 from notifications.models import Notification, Outbox
-from orders import goods_sale
+from orders import coupons, goods_sale
 from orders.checkout import Placed, place_order
-from orders.models import Order
+from orders.models import Coupon, Order
 from orders.pricing import line_fen
 from payments import attempts, audit, polling, refunds
 from payments.attempts import Way
@@ -109,6 +109,7 @@ class Till:
         shown_fen: int | None = None,
         token: str = "",
         address: str = "",
+        coupon: Coupon | None = None,
         attach: Callable[[Order], object] | None = None,
     ) -> Order:
         """A placed order; with a ``way`` its first attempt is made, not yet started."""
@@ -118,6 +119,8 @@ class Till:
                 attempts.create_locked(order, way, now=self.now)
 
         fen = PRICES.get(plan, 0) * quantity if shown_fen is None else shown_fen
+        if coupon is not None and shown_fen is None:
+            fen = coupons.cut(coupon, fen).amount_fen
         placed: Placed = place_order(
             member_id=member.pk,
             plan_slug=plan,
@@ -125,16 +128,22 @@ class Till:
             shown_fen=fen,
             client_token=token or client_token(),
             address_digest=address,
+            coupon_id=coupon.pk if coupon else None,
             now=self.now,
             attach=attach or first,
         )
         return placed.order
 
     def bill(
-        self, member: Member, plan: str = "temporary-7", *, way: Way = WECHAT
+        self,
+        member: Member,
+        plan: str = "temporary-7",
+        *,
+        way: Way = WECHAT,
+        coupon: Coupon | None = None,
     ) -> Attempt:
         """An order with one attempt that no gateway knows of."""
-        return self.place(member, plan, way=way).attempts.get()
+        return self.place(member, plan, way=way, coupon=coupon).attempts.get()
 
     def bill_goods(
         self,
@@ -146,6 +155,7 @@ class Till:
         way: Way = WECHAT,
         token: str = "",
         address: str = "",
+        coupon: Coupon | None = None,
     ) -> Attempt:
         """An order of goods at the member's price, with one attempt to pay it."""
         if shown_fen is None:
@@ -158,6 +168,7 @@ class Till:
             shown_fen=shown_fen,
             client_token=token or client_token(),
             address_digest=address,
+            coupon_id=coupon.pk if coupon else None,
             now=self.now,
             attach=lambda order: attempts.create_locked(order, way, now=self.now),
         )
@@ -288,7 +299,7 @@ def said(attempt: Attempt, **says: Any) -> Trade:
     return Trade(**told | says)
 
 
-def fresh[Row: (Order, Attempt, Member, Refund, Goods)](row: Row) -> Row:
+def fresh[Row: (Order, Attempt, Member, Refund, Goods, Coupon)](row: Row) -> Row:
     """The row as the database has it now."""
     found: Row = type(row).objects.get(pk=row.pk)
     return found

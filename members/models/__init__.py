@@ -7,6 +7,7 @@ from members.models.catalog import (
     TierKind,
 )
 from members.models.codes import OneTimeCode, Purpose
+from members.models.gifts import GiftBatch, GiftCode, GiftState
 from members.models.identities import Identity, Provider
 from members.models.limits import HitLog, Window
 from members.models.membership import Entitlement, EntitlementSource, Pause, Segment
@@ -29,6 +30,9 @@ __all__ = [
     "Entitlement",
     "EntitlementSource",
     "FormerPhone",
+    "GiftBatch",
+    "GiftCode",
+    "GiftState",
     "HitLog",
     "Identity",
     "Member",

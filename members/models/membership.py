@@ -7,11 +7,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from members.models.catalog import Tier
+from members.models.gifts import GiftCode
 
 
 class EntitlementSource(models.TextChoices):
     ORDER = "order", _("订单")
     GRANT = "grant", _("赠送")
+    GIFT = "gift", _("兑换码")
 
 
 class Entitlement(models.Model):
@@ -33,6 +35,9 @@ class Entitlement(models.Model):
     order = models.OneToOneField(
         "orders.Order", models.PROTECT, null=True, related_name="entitlement"
     )
+    gift_code = models.OneToOneField(
+        GiftCode, models.PROTECT, null=True, related_name="entitlement"
+    )
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
     )
@@ -49,8 +54,14 @@ class Entitlement(models.Model):
             ),
             models.CheckConstraint(  # INV-2
                 name="entitlement_has_source",
-                condition=Q(source="order", order__isnull=False)
-                | Q(source="grant", order__isnull=True, actor__isnull=False),
+                condition=Q(source="order", order__isnull=False, gift_code__isnull=True)
+                | Q(
+                    source="grant",
+                    order__isnull=True,
+                    gift_code__isnull=True,
+                    actor__isnull=False,
+                )
+                | Q(source="gift", order__isnull=True, gift_code__isnull=False),
             ),
         ]
 

@@ -17,12 +17,23 @@ from django.utils import timezone
 
 from goods.models import Category, KeyBatch
 from members import staff_roles
-from members.models import Benefit, Entitlement, Member, Pause, ShopRules, Tier
+from members.models import (
+    Benefit,
+    Entitlement,
+    GiftCode,
+    Member,
+    Pause,
+    ShopRules,
+    Tier,
+)
 from notifications.models import Outbox
 from payments.bill_models import BillDay, BillDifference
 from payments.models import Attempt, EpayChannel, Refund
 from tests.console.conftest import pay, signed_in, staff
 from tests.goods.shelves import make_goods
+from tests.members.gifts import make as make_gifts
+from tests.orders.codes import make_coupon
+from tests.shopping import Till
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +49,9 @@ VIEW = {  # who may look
     "segment": "so",
     "pause": "so",
     "notification": "so",
+    "giftbatch": "so",
+    "giftcode": "so",
+    "coupon": "o",
     "tier": "o",
     "plan": "o",
     "benefit": "o",
@@ -51,10 +65,10 @@ VIEW = {  # who may look
     "logentry": "o",
 }
 """``s`` for support, ``o`` for operators; superusers may look at everything."""
-ADD = {"tier", "plan", "benefit", "epaychannel", "category", "goods"}
+ADD = {"tier", "plan", "benefit", "epaychannel", "category", "goods", "coupon"}
 CHANGE_ = {
     *("tier", "plan", "benefit", "shoprules", "epaychannel"),
-    *("category", "goods"),
+    *("category", "goods", "coupon"),
 }
 DELETE = {"tier", "plan"}
 GUARDED = {
@@ -113,9 +127,9 @@ def expected(address: Address, role: str, method: str) -> int:
             return 405 if method == "get" else 422
         case "reveal":
             return 405 if method == "get" else 302
-        case "import":
+        case "import" | "new":
             return (200 if method == "get" else 422) if edits else 403
-        case "confirm" | "drop" | "undo":
+        case "confirm" | "drop" | "undo" | "revoke":
             return (405 if method == "get" else 302) if edits else 403
     return 200
 
@@ -190,6 +204,9 @@ def rows(
         Category.objects.create(slug="empty", name="空分类"),
         Outbox.objects.create(key="k", kind="sms", due_at=now),
         LogEntry.objects.create(user=superuser, object_repr="x", action_flag=CHANGE),
+        make_coupon(Till(now)),
+        make_gifts(superuser, now).batch,
+        GiftCode.objects.get(),
     ]
     return {row._meta.model_name or "": row for row in made}
 
@@ -252,10 +269,14 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
             yield Address("preview", reverse(f"{stem}_preview", args=[row.pk]), model)
         if model == "billdifference":
             yield Address("resolve", reverse(f"{stem}_resolve", args=[row.pk]), model)
+        for of, name in (("coupon", "codes"), ("giftbatch", "new")):
+            if of == model:
+                yield Address(name, reverse(f"{stem}_{name}"), model)
         for of, name in (
             ("order", "reveal"),
             ("goods", "import"),
             *(("keybatch", name) for name in ("confirm", "drop", "undo")),
+            ("giftbatch", "revoke"),
         ):
             if of == model:
                 yield Address(name, reverse(f"{stem}_{name}", args=[row.pk]), model)
@@ -277,7 +298,8 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
     } | {address.name for address in addresses(rows)}
     known |= {"orders_order_find", "orders_order_reveal", "members_member_unblock"}
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
-    known |= {"goods_goods_import"}
+    known |= {"goods_goods_import", "orders_coupon_codes"}
+    known |= {"members_giftbatch_new", "members_giftbatch_revoke"}
     # Steps of the sign-in, before anybody has a role: test_second_factor.py.
     known |= {"enrol", "second", "second-options"}
     known |= {f"goods_keybatch_{name}" for name in ("confirm", "drop", "undo")}

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from members.models import Member
-from orders.models import Order
+from orders.models import Coupon, Order
 from tests.constraints import allows, refuses
 from tests.goods.shelves import make_goods
+from tests.orders.codes import make_coupon
 from tests.shopping import WECHAT, Till, fresh
 
 
@@ -106,3 +107,54 @@ def test_an_order_is_of_goods_or_of_a_plan(order: Order):
     refuses(change(order, kind="goods", goods=goods))
     refuses(change(order, goods=goods))
     refuses(change(order, priority=1))
+
+
+# --- Coupons -----------------------------------------------------------------------
+
+
+def change_coupon(coupon: Coupon, **values: Any) -> Any:
+    return lambda: Coupon.objects.filter(pk=coupon.pk).update(**values)
+
+
+def test_inv_13_a_coupon_is_used_within_its_limit(book: Till):
+    """INV-13, security 44: whatever the code does."""
+    coupon = make_coupon(book, max_uses=3, used=3)
+    refuses(change_coupon(coupon, used=4))
+    refuses(change_coupon(coupon, used=-1))
+    refuses(change_coupon(coupon, max_uses=2))
+    allows(change_coupon(coupon, used=0))
+    allows(change_coupon(coupon, max_uses=4, used=4))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"off_fen": None},
+        {"off_fen": 0},
+        {"off_fen": -500},
+        {"off_bp": 1_000},
+        {"off_fen": None, "off_bp": 0},
+        {"off_fen": None, "off_bp": 10_001},
+        {"scope": "everything"},
+    ],
+    ids=str,
+)
+def test_a_coupon_takes_one_thing_off(book: Till, values: dict[str, Any]):
+    """security 44: no coupon adds to a price or takes more than all of it."""
+    coupon = make_coupon(book)
+    refuses(change_coupon(coupon, **values))
+    allows(change_coupon(coupon, off_fen=None, off_bp=10_000))
+
+
+def test_a_code_is_of_one_coupon_and_ends_after_its_start(book: Till):
+    one, other = make_coupon(book), make_coupon(book)
+    refuses(change_coupon(other, code=one.code))
+    refuses(change_coupon(one, ends_at=one.starts_at))
+
+
+def test_an_order_says_what_its_coupon_took_off(book: Till, order: Order):
+    coupon = make_coupon(book)
+    refuses(change(order, coupon=coupon))
+    refuses(change(order, coupon_off_fen=500))
+    refuses(change(order, coupon=coupon, coupon_off_fen=500, discount_bp=9_500))
+    allows(change(order, coupon=coupon, coupon_off_fen=500, amount_fen=1_000))

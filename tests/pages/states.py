@@ -239,6 +239,20 @@ CHOICE: dict[str, Context] = {
             {"provider": "qq", "words": "QQ 登录"},
         ]
     ),
+    "choice-coupon": signed_in(
+        form={"coupon": "SPRING2026"},
+        coupon_on=True,
+        summary=summary(price_fen=1000, applied="reference", off_fen=500),
+    ),
+    "choice-coupon-elsewhere": signed_in(
+        form={"coupon": "SPRING2026"},
+        summary=summary(applied="reference", coupon_words="这个优惠码不能用在这里"),
+        errors=error("coupon", "这个优惠码不能用在这里"),
+    ),
+    "choice-coupon-wrong": choice(
+        form={"coupon": "SPRNG2026"},
+        errors=error("coupon", "这个优惠码无效、过期或已经用完"),
+    ),
     "choice-without-phone": signed_in(phone={"masked": "微信 小明🎫", "none": True}),
     "choice-history": signed_in(
         summary=summary(ends_at=after(days=13, hours=2), merged_seconds=525_600)
@@ -748,6 +762,20 @@ ZONE: dict[str, tuple[str, Context]] = {
         ),
     ),
     "goods-member": ("goods/item.html", member_item()),
+    "goods-coupon": (
+        "goods/item.html",
+        member_item(
+            form={"coupon": "SPRING2026"},
+            coupon_on=True,
+            summary={
+                "quantity": 1,
+                "price_fen": 2000,
+                "saved_fen": 500,
+                "applied": "reference",
+                "off_fen": 500,
+            },
+        ),
+    ),
     "goods-out": ("goods/item.html", item(item={"state": "out", "stock": 0})),
     "goods-sold-out": ("goods/item.html", item(item={"state": "sold_out", "stock": 0})),
     "goods-limit": ("goods/item.html", member_item(item={"state": "limit", "most": 0})),
@@ -1297,6 +1325,11 @@ def confirming(state: str, **more: Any) -> Context:
     )
 
 
+GIVEN = {
+    "tier_name": "临时会员",
+    "discount_bp": 9_500,
+    "benefits": ["会员价专区", "优先发卡"],
+}
 PAGES: dict[str, tuple[str, Context]] = {
     "home": ("home.html", home()),
     "home-member": (
@@ -1497,6 +1530,59 @@ PAGES: dict[str, tuple[str, Context]] = {
     "orders": (
         "orders/list.html",
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
+    ),
+    "redeem": ("members/redeem.html", guest(here="account", phone_state="entry")),
+    "redeem-sent": (
+        "members/redeem.html",
+        guest(
+            here="account",
+            phone_state="sent",
+            phone={"value": "13800138000", "resend_at": after(seconds=58)},
+            form={"gift": "7K3M-9QXA-2VTR-5W8Y"},
+        ),
+    ),
+    "redeem-wrong": (
+        "members/redeem.html",
+        member(
+            here="account",
+            phone_state="verified",
+            phone={"masked": "138••••8000"},
+            form={"gift": "7K3M-9QXA-2VTR-5W8Y"},
+            errors=error("gift", "这个兑换码无效、过期或已经用过"),
+        ),
+    ),
+    "redeemed": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={"days": 7, "starts_at": after(days=0), "ends_at": after(days=7)},
+            membership=GIVEN,
+            order={"no": "gift-1"},
+            welcome=True,
+        ),
+    ),
+    "redeemed-waits": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={
+                "days": 7,
+                "starts_at": after(days=40),
+                "ends_at": after(days=47),
+                "waits": True,
+            },
+            membership=GIVEN,
+            order={"no": "gift-1"},
+        ),
+    ),
+    "redeemed-paused": (
+        "members/redeemed.html",
+        member(
+            here="account",
+            gift={"days": 7, "starts_at": None, "ends_at": None},
+            membership=GIVEN,
+            order={"no": "gift-1"},
+        ),
     ),
     "lookup": ("orders/lookup.html", guest(here="lookup", phone_state="entry")),
     "lookup-sent": (

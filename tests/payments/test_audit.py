@@ -21,10 +21,10 @@ from django.db.models import F, Model, QuerySet
 
 from goods.models import Goods
 from members import reminders, timeline
-from members.models import Entitlement, Member, Plan, Segment, Tier
+from members.models import Entitlement, GiftCode, Member, Plan, Segment, Tier
 from notifications.models import Notification, Outbox
 from orders.checkout import place_order
-from orders.models import Order, OrderEvent
+from orders.models import Coupon, Order, OrderEvent
 from orders.renewing import place_renewal
 from payments import audit, polling, refunds
 from payments.attempts import Way, create_locked
@@ -39,6 +39,9 @@ from payments.models import Attempt, AutoRenew, Consent, Refund
 from payments.refunds import apply_refund
 from payments.settle import Source, apply_result
 from tests.goods.shelves import make_goods
+from tests.members.gifts import make as make_gifts
+from tests.orders.codes import make_coupon
+from tests.shopping import Till
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -210,13 +213,15 @@ def pay_quietly(order: Order, now: datetime, *, fulfil: str) -> None:
     OrderEvent.objects.create(order=order, at=now, kind="paid")
 
 
-@damage("INV-2 an entitlement comes from a paid, fulfilled order or from an operator")
+@damage(
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code"
+)
 def given_while_held(story: Story) -> None:
     Order.objects.filter(pk=story.first.pk).update(fulfil="held")
 
 
 @damage(
-    "INV-2 an entitlement comes from a paid, fulfilled order or from an operator",
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code",
     "INV-11 an order stands where its story ended",
     "INV-12 money that came in pays an order or goes back; else a person must look",
 )
@@ -226,7 +231,9 @@ def given_and_then_unpaid(story: Story) -> None:
     )
 
 
-@damage("INV-2 an entitlement comes from a paid, fulfilled order or from an operator")
+@damage(
+    "INV-2 an entitlement comes from a paid, fulfilled order, an operator or a gift code"
+)
 def granted_by_nobody(story: Story) -> None:
     unguard(Entitlement)
     Entitlement.objects.filter(source="grant").update(actor=None)
@@ -283,7 +290,7 @@ def settled_and_returned(story: Story) -> None:
 
 
 @damage(
-    "INV-7 an order's amount is its price times its quantity",
+    "INV-7 an order's amount is its price times its quantity, less its coupon",
 )
 def another_price(story: Story) -> None:
     Order.objects.filter(pk=story.pending.pk).update(unit_fen=1499)
@@ -694,6 +701,37 @@ def one_secret_for_two(story: Story) -> None:
 @damage("INV-13 the stock of goods is the number of their free keys")
 def stock_from_nowhere(story: Story) -> None:
     Goods.objects.filter(pk=buy_goods(story).goods_id).update(stock=3)
+
+
+@damage("INV-13 a coupon counts the orders that hold it, within its limit")
+def a_use_that_nobody_has(story: Story) -> None:
+    coupon = make_coupon(Till(story.now), max_uses=3)
+    Coupon.objects.filter(pk=coupon.pk).update(used=1)
+
+
+@damage("INV-13 a coupon counts the orders that hold it, within its limit")
+def a_coupon_used_too_often(story: Story) -> None:
+    coupon = make_coupon(Till(story.now), max_uses=1)
+    place_order(
+        member_id=story.paused.pk,
+        plan_slug="temporary-7",
+        quantity=1,
+        shown_fen=1_000,
+        client_token=secrets.token_urlsafe(18),
+        address_digest="",
+        coupon_id=coupon.pk,
+        now=story.now,
+        attach=lambda order: create_locked(order, WAYS["alipay"], now=story.now),
+    )
+    unguard(Coupon)
+    Coupon.objects.filter(pk=coupon.pk).update(max_uses=0)
+
+
+@damage("INV-3 a gift code that was redeemed has given its days, and once")
+def redeemed_for_nothing(story: Story) -> None:
+    actor = Member.objects.create(username="giver", is_staff=True)
+    make_gifts(actor, story.now)
+    GiftCode.objects.update(state="redeemed", redeemed_at=story.now)
 
 
 @damage("INV-12 money for goods that were not delivered is on its way back")

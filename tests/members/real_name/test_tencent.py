@@ -71,9 +71,9 @@ def test_a_signature_for_another_product_is_none(
     world: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch
 ):
     settings.REAL_NAME_PROVIDER = "tencent"
-    signed = tencent.tencent_cloud.headers
+    signed = tencent_cloud.headers
     monkeypatch.setattr(
-        tencent.tencent_cloud,
+        tencent_cloud,
         "headers",
         lambda *args, **named: signed(*args, **{**named, "service": "sms"}),
     )
