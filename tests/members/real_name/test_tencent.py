@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from kameng import tencent_cloud
 from members.real_name import providers, tencent, wire
 from members.real_name.contract import Answer, Result
 from tests.members.real_name.people import ADULT, NAME
@@ -71,9 +72,9 @@ def test_a_signature_for_another_product_is_none(
     world: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch
 ):
     settings.REAL_NAME_PROVIDER = "tencent"
-    signed = tencent.tencent_cloud.headers
+    signed = tencent_cloud.headers
     monkeypatch.setattr(
-        tencent.tencent_cloud,
+        tencent_cloud,
         "headers",
         lambda *args, **named: signed(*args, **{**named, "service": "sms"}),
     )
