@@ -147,9 +147,9 @@ def context(page: GoodsPage) -> dict[str, Any]:
     allowed = page.allowed
     return {
         "here": "zone",
-        **item_context(page, allowed),
         **summary_context(page),
         **phone_context(page),
+        **item_context(page, allowed),  # last: the fragments know less of the thing
         "channels": page.channels,
         "in_wechat": page.in_wechat,
         "client_token": page.typed.client_token or secrets.token_urlsafe(18),

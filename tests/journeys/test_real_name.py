@@ -39,14 +39,14 @@ def test_a_guest_is_led_to_the_name_and_back_to_what_she_chose(
     shots(page, f"real-name-{script}")
 
     def submit(number: str) -> None:
-        page.get_by_label("姓名").fill(NAME)
-        page.get_by_label("身份证号").fill(number)
+        page.get_by_role("textbox", name="姓名").fill(NAME)
+        page.get_by_role("textbox", name="身份证号").fill(number)
         page.get_by_label(re.compile("我单独同意")).check()
         buyer.tap("同意并认证")
 
     submit(f"{ADULT[:17]}1")
     expect(page.get_by_role("alert").get_by_text("身份证号有一位不对")).to_be_visible()
-    expect(page.get_by_label("身份证号")).to_have_value("")
+    expect(page.get_by_role("textbox", name="身份证号")).to_have_value("")
     sandbox.fault("real-name", "real-name", "500", count=1)
     submit(ADULT)
     expect(page.get_by_text("核验的服务现在没有答复")).to_be_visible()

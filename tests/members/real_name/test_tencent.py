@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from kameng import tencent_cloud
 from members.real_name import providers, tencent, wire
 from members.real_name.contract import Answer, Result
 from tests.members.real_name.people import ADULT, NAME

@@ -16,6 +16,7 @@ from members.models import CheckOutcome, Member, RealName, RealNameCheck, ShopRu
 from members.real_name import holding, verifying
 from members.real_name.contract import Result
 from members.real_name.holding import State
+from members.real_name.id_numbers import IdNumber
 from members.real_name.verifying import CONSENT_VERSION, Child, TooMany
 from members.timeline import lock_members
 from tests import races
@@ -397,4 +398,4 @@ def test_what_is_asked_never_shows_in_a_traceback() -> None:
 
 
 def _parsed() -> Any:
-    return verifying.IdNumber(ADULT, date(1949, 12, 31))
+    return IdNumber(ADULT, date(1949, 12, 31))
