@@ -158,7 +158,9 @@ def test_reading_every_page_changes_no_row(world: World, who: str) -> None:
         404,
         405,
     }
-    assert changed(before) == []
+    # A guess that misses is counted (51); whoever reads her own changes nothing at all.
+    counted = () if who == "owner" else ("members_hitlog",)
+    assert changed(before, besides=counted) == []
 
 
 def test_reading_the_console_changes_no_row(world: World) -> None:
