@@ -149,15 +149,9 @@ def place_order(
     raises      PlanGone, PriceChanged, TooFarAhead, TooManyOpen, TooManyFromAddress,
                 CouponLeft, NameWanted; for goods GoodsGone, OutOfStock, LimitReached
     """
-    thing: Plan | Goods
     try:
         with transaction.atomic(durable=True):
-            if goods_slug:
-                order = _order_of_goods(member_id, goods_slug, quantity, now=now)
-                thing = order.goods  # type: ignore[assignment]
-            else:
-                thing = _plan_on_sale(plan_slug, quantity)
-                order = _frozen(lock_member(member_id), thing, quantity, now=now)
+            thing, order = _drafted(member_id, plan_slug, goods_slug, quantity, now=now)
             if coupon_id is not None:
                 _put_coupon_on(order, coupon_id, thing, now=now)
             if shown_fen != order.amount_fen:
@@ -187,6 +181,18 @@ def place_order(
             raise PlanGone("client token of another member") from None
         return Placed(first, repeated=True)
     return Placed(order)
+
+
+def _drafted(
+    member_id: int, plan_slug: str, goods_slug: str, quantity: int, *, now: datetime
+) -> tuple[Plan | Goods, Order]:
+    """What is bought and its order as things stand now; the member is locked here."""
+    if goods_slug:
+        order = _order_of_goods(member_id, goods_slug, quantity, now=now)
+        assert order.goods is not None
+        return order.goods, order
+    plan = _plan_on_sale(plan_slug, quantity)
+    return plan, _frozen(lock_member(member_id), plan, quantity, now=now)
 
 
 def _plan_on_sale(slug: str, quantity: int) -> Plan:
