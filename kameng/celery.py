@@ -6,6 +6,7 @@ from celery.signals import setup_logging, task_success
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kameng.settings")
 
 app = Celery("kameng")
+app.set_default()  # else every thread that did not make it has an application of its own
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -85,6 +86,15 @@ def test_it_publishes_the_task_and_no_personal_data(broker: Any, now: datetime):
         queue.close()
     assert message.headers["task"] == run_outbox_task.name
     assert (message.headers["argsrepr"], message.headers["kwargsrepr"]) == ("()", "{}")
+
+
+def test_every_thread_has_the_shops_application():
+    """Else a web thread would publish with the settings of nobody."""
+    found = []
+    asking = threading.Thread(target=lambda: found.append(run_outbox_task.app))
+    asking.start()
+    asking.join()
+    assert found == [app]
 
 
 @pytest.mark.django_db
