@@ -41,12 +41,13 @@ def outside_world(**_: Any) -> list[CheckMessage]:
 
 def _broken() -> list[str]:
     from members.identity import offers
-    from notifications import sms
+    from notifications import push, sms
     from payments import gateways
 
     return [
         *gateways.broken(),
         *sms.problems(),
+        *push.problems(),
         *offers.broken(),
         *_sandbox_certificates(),
     ]

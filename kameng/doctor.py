@@ -24,7 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kameng import clock, embedded, freshness
-from notifications import outbox, sms
+from notifications import outbox, push, sms
 from payments import gateways
 from payments.gateways import keys
 
@@ -256,6 +256,17 @@ def _sms(now: datetime) -> Iterator[Line]:
     if not found:
         level = Level.NOTE if settings.SMS_PROVIDER == "sandbox" else Level.OK
         yield Line("sms", level, f"SMS_PROVIDER is {settings.SMS_PROVIDER}")
+
+
+@examination("push")
+def _push(now: datetime) -> Iterator[Line]:
+    found = push.problems()
+    for line in found:
+        yield Line("push", Level.PROBLEM, line)
+    if not found:
+        level = Level.OK if push.is_on() else Level.NOTE
+        words = "is on" if push.is_on() else "is off: VAPID_PRIVATE_KEY is empty"
+        yield Line("push", level, f"web push {words}")
 
 
 @examination("clock")

@@ -348,6 +348,12 @@ ALIYUN_SMS_ACCESS_KEY_SECRET = env.text("ALIYUN_SMS_ACCESS_KEY_SECRET")
 ALIYUN_SMS_SIGN_NAME = env.text("ALIYUN_SMS_SIGN_NAME")
 ALIYUN_SMS_TEMPLATES = env.text("ALIYUN_SMS_TEMPLATES")
 
+VAPID_PRIVATE_KEY = env.text("VAPID_PRIVATE_KEY")
+VAPID_SUBJECT = env.text("VAPID_SUBJECT")
+PUSH_SANDBOX_URL = (
+    env.url("PUSH_SANDBOX_URL") if env.text("PUSH_SANDBOX_URL") else ""
+)
+
 if PRODUCTION:
     if SMS_PROVIDER == "sandbox":
         raise ImproperlyConfigured("SMS_PROVIDER: production needs tencent or aliyun")

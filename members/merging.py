@@ -26,7 +26,8 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     may want to use again or that the carrier gives to somebody else. Whoever proves it
     next opens an account of her own and sees nothing of this one. A session of the
     source is worth nothing from now on, because the account is closed. WeChat and QQ
-    lead to the target; passkeys name the account that they were made for and end.
+    lead to the target; passkeys name the account that they were made for and end, and so
+    do the browsers that show reminders, which are signed out with it.
 
     raises  TimelineFull
     """
@@ -38,6 +39,7 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source.entitlements.update(member=target)
     source.identities.update(member=target)
     source.passkeys.all().delete()
+    source.push_subscriptions.all().delete()
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

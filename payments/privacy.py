@@ -44,6 +44,7 @@ _PARTS = {
     "notifications": "kind channel params state created_at sent_at read_at",
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
+    "push_subscriptions": "endpoint created_at last_success_at",
     "visit_days": "day",
 }
 _PAYMENTS = "channel amount_fen state txn_id payer_ip created_at paid_at"
@@ -126,6 +127,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         )
         member.identities.all().delete()
         member.passkeys.all().delete()
+        member.push_subscriptions.all().delete()
         member.visit_days.all().delete()
         mandates.end_all_locked(member.pk, EndedBy.MEMBER, now=now)
         kind = ContentType.objects.get_for_model(Member)

@@ -10,6 +10,7 @@ from sandbox import (
     consent,
     control,
     pages,
+    push,
     qq_login,
     sms,
     wechat_login,
@@ -18,6 +19,7 @@ from sandbox.gateways import GATEWAYS
 
 urlpatterns = [
     *sms.urls(),
+    *push.urls(),
     *control.urls(),
     *agreement_pages.urls(),
     *consent.urls(),
