@@ -350,9 +350,7 @@ ALIYUN_SMS_TEMPLATES = env.text("ALIYUN_SMS_TEMPLATES")
 
 VAPID_PRIVATE_KEY = env.text("VAPID_PRIVATE_KEY")
 VAPID_SUBJECT = env.text("VAPID_SUBJECT")
-PUSH_SANDBOX_URL = (
-    env.url("PUSH_SANDBOX_URL") if env.text("PUSH_SANDBOX_URL") else ""
-)
+PUSH_SANDBOX_URL = env.url("PUSH_SANDBOX_URL") if env.text("PUSH_SANDBOX_URL") else ""
 
 if PRODUCTION:
     if SMS_PROVIDER == "sandbox":

@@ -15,6 +15,7 @@ from kameng.http import MemberRequest, SeeOther, ShopRequest
 from members import guide, visits
 from members.context import DISMISSED, standing_facts
 from notifications import messages
+from notifications.push import subscriptions
 from payments import pay_page
 
 LATEST = 3
@@ -41,6 +42,7 @@ def account(request: MemberRequest) -> HttpResponse:
         ],
         "guide": guide.of(member),
         "wants_advice": member.wants_advice,
+        "push": subscriptions.offer(member.pk),
     }
     return render(request, "members/account.html", context)
 

@@ -80,7 +80,11 @@ def push(kind: str, params: Params, *, now: datetime) -> dict[str, str]:
         else:
             raise ValueError(f"no push text for {kind!r}")
     link = words.get("link")
-    return {"title": title, "body": body, "path": f"/s/{link}/" if link else "/account/"}
+    return {
+        "title": title,
+        "body": body,
+        "path": f"/s/{link}/" if link else "/account/",
+    }
 
 
 def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:

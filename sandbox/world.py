@@ -103,6 +103,7 @@ class World:
             self.trades.clear()
             self.agreements.clear()
             self.messages.clear()
+            self.pushed.clear()
             self.calls.clear()
             self.refund_plans.clear()
             self.clock_offset = timedelta()

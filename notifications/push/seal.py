@@ -110,7 +110,9 @@ def sealed(
     shared = sender.exchange(ec.ECDH(), browser)
     info = b"WebPush: info\0" + theirs + ours
     material = _derived(shared, salt=secret, info=info, length=32)
-    key = _derived(material, salt=salt, info=b"Content-Encoding: aes128gcm\0", length=16)
+    key = _derived(
+        material, salt=salt, info=b"Content-Encoding: aes128gcm\0", length=16
+    )
     nonce = _derived(material, salt=salt, info=b"Content-Encoding: nonce\0", length=12)
     header = salt + RECORD_SIZE.to_bytes(4) + bytes([len(ours)]) + ours
     # 2 marks the last record (RFC 8188, 2); the first record's nonce is the base one.

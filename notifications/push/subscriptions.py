@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from notifications import push
 from notifications.models import PushSubscription
 from notifications.push import endpoints
 
@@ -15,9 +19,20 @@ AT_MOST = 10
 """Browsers a member. One more takes the place of the oldest: it is the browser that she
 sits at, and nobody keeps a list of her old ones."""
 
+SESSION = "push"
+"""Where a session keeps which browser it is, to forget it with the session."""
+
 
 def digest(endpoint: str) -> str:
     return hashlib.sha256(endpoint.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """known  digests of her browsers, so that the script knows this one again"""
+
+    key: str
+    known: list[str]
 
 
 @transaction.atomic(durable=True)
@@ -63,7 +78,16 @@ def drop(member_id: int, endpoint: str) -> bool:
     return found.delete()[0] > 0
 
 
-def digests_of(member_id: int) -> list[str]:
-    """What the page tells its script, so that it knows this browser again."""
+def drop_with_session(session: Mapping[str, Any]) -> None:
+    """Whoever sits at this browser next is not to read her reminders."""
+    if known := session.get(SESSION):
+        PushSubscription.objects.filter(digest=known).delete()
+
+
+def offer(member_id: int) -> Offer | None:
+    """What the switch on a page needs; None while push is off."""
+    if not push.is_on():
+        return None
     hers = PushSubscription.objects.filter(member_id=member_id)
-    return list(hers.order_by("pk").values_list("digest", flat=True))
+    known = list(hers.order_by("pk").values_list("digest", flat=True))
+    return Offer(push.public_key(), known)

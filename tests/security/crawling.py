@@ -61,6 +61,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("login-passkey", "account-passkeys", "account-passkey-new"),
         *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
         *("account-advice", "account-returns"),
+        *("manifest", "service-worker", "push-on", "push-off"),
         *("account-identities", "account-identity-bind"),
     )
     return {name: [reverse(name)] for name in plain} | {
