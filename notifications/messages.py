@@ -243,8 +243,8 @@ def deliver_by_push(payload: outbox.Payload, *, now: datetime) -> None:
                 "subscription": device,
                 "until": (now + PUSH_TRIES_FOR).isoformat(),
             },
-            due_at=now,
-            can_wait=True,  # never before an SMS
+            due_at=message.due_at,
+            can_wait=True,  # behind the SMS of the same hour
         )
         for device in devices.order_by("pk").values_list("pk", flat=True)
         if worth_it

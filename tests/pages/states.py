@@ -430,6 +430,9 @@ GUIDE_LATER = {
 }
 
 
+PUSH = {"key": "BHVXOEOHgxYAoZ7HbcnBcu", "known": []}
+
+
 def settled(state: str = "paid", **more: Any) -> Context:
     context = pay(
         state,
@@ -482,6 +485,7 @@ PAY: dict[str, Context] = {
     "failed-order-cancelled": on_phone("cancelled", order=closed("cancelled")),
     "success": settled(),
     "success-welcome": settled(welcome=True),
+    "success-push": settled(push=PUSH),
     "success-activating": settled("activating", membership=None),
     "success-merged": settled(
         membership=bought(ends_at=after(days=9), merged_seconds=172_800)
@@ -1246,6 +1250,7 @@ PAGES: dict[str, tuple[str, Context]] = {
     ),
     "orders-empty": ("orders/list.html", member(here="account", orders=[])),
     "account": ("members/account.html", account()),
+    "account-push": ("members/account.html", account(push=PUSH)),
     "account-advice-off": ("members/account.html", account(wants_advice=False)),
     "account-empty": (
         "members/account.html",
