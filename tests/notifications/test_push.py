@@ -607,7 +607,8 @@ def test_an_endpoint_of_the_database_is_judged_once_more(far: Far) -> None:
     """security 78: at delivery too, whatever came into the table."""
     with pytest.raises(endpoints.Refused):
         wire.post("https://evil.example/x", headers={}, body=b"")
-    assert far.asked == far.called == []
+    assert far.asked == []
+    assert far.called == []
 
 
 # --- Settings --------------------------------------------------------------------------

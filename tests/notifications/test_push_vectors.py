@@ -55,15 +55,15 @@ def test_it_seals_the_example_of_rfc_8291() -> None:
 
 def test_no_two_messages_look_alike_and_none_is_too_long() -> None:
     browser = Browser()
-    one, two = (seal.sealed(b"same", **browser.keys) for _ in range(2))
+    one, two = (seal.sealed(b"same", *browser.keys.values()) for _ in range(2))
     assert one != two
     assert browser.open(one) == browser.open(two) == b"same"
     longest = b"x" * seal.LONGEST
-    sealed = seal.sealed(longest, **browser.keys)
+    sealed = seal.sealed(longest, *browser.keys.values())
     assert len(sealed) == 4096
     assert browser.open(sealed) == longest
     with pytest.raises(ValueError, match="too long"):
-        seal.sealed(longest + b"x", **browser.keys)
+        seal.sealed(longest + b"x", *browser.keys.values())
 
 
 class TestRecorded:
