@@ -24,12 +24,13 @@ from django.test import Client
 from django.urls import reverse
 
 from kameng import checks
-from members import signin
+from members import merging, signin
 from members.models import Member
 from notifications import messages, outbox, push
 from notifications.messages import Channel, Message
 from notifications.models import Notification, Outbox, PushSubscription
 from notifications.push import endpoints, subscriptions, wire
+from payments import privacy
 from tests.notifications.receiving import Browser, claims_of
 
 from .conftest import FrontDoor
@@ -234,6 +235,21 @@ def test_signing_out_forgets_this_browser_and_everywhere_all(
     assert left.endpoint == f"{FCM}-other"
     signin.end_all_sessions(member)
     assert not member.push_subscriptions.exists()
+
+
+def test_whose_account_ends_is_told_nothing_more(
+    member: Member, browser: Browser, now: datetime
+) -> None:
+    """I12: merged or erased, her browsers go with the account."""
+    other = Member.objects.create_user("+8613900139000")
+    subscribe(other, f"{FCM}-other", browser, now)
+    merging.merge_locked(other, member, now=now)
+    assert not PushSubscription.objects.exists()
+    subscribe(member, FCM, browser, now)
+    exported = privacy.export(member)["push_subscriptions"]
+    assert [each["endpoint"] for each in exported] == [FCM]
+    assert privacy.erase(member.pk, now=now)
+    assert not PushSubscription.objects.exists()
 
 
 # --- On its way ------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_one_tap_asks_subscribes_and_tells_the_shop(page: Page, address: str) ->
     """S28: permission is asked for after the click, never before."""
     sent: list[dict[str, list[str]]] = []
 
-    def take(route, request) -> None:  # type: ignore[no-untyped-def]
+    def take(route, request) -> None:
         sent.append(parse_qs(request.post_data))
         route.fulfill(status=204)
 
