@@ -42,12 +42,13 @@ def outside_world(**_: Any) -> list[CheckMessage]:
 def _broken() -> list[str]:
     from members.identity import offers
     from members.real_name import providers
-    from notifications import sms
+    from notifications import push, sms
     from payments import gateways
 
     return [
         *gateways.broken(),
         *sms.problems(),
+        *push.problems(),
         *offers.broken(),
         *providers.problems(),
         *_sandbox_certificates(),

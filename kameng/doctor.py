@@ -27,7 +27,7 @@ from goods.models import Goods
 from kameng import clock, embedded, freshness
 from members.models import Member, Tier
 from members.real_name import providers
-from notifications import outbox, sms
+from notifications import outbox, push, sms
 from payments import gateways
 from payments.gateways import keys
 
@@ -301,6 +301,17 @@ def _real_names(now: datetime) -> Iterator[Line]:
     elif not chosen:
         words = "REAL_NAME_PROVIDER is empty, and nothing asks for a verified name"
         yield Line("real-names", Level.OK, words)
+
+
+@examination("push")
+def _push(now: datetime) -> Iterator[Line]:
+    found = push.problems()
+    for line in found:
+        yield Line("push", Level.PROBLEM, line)
+    if not found:
+        level = Level.OK if push.is_on() else Level.NOTE
+        words = "is on" if push.is_on() else "is off: VAPID_PRIVATE_KEY is empty"
+        yield Line("push", level, f"web push {words}")
 
 
 @examination("clock")

@@ -362,6 +362,12 @@ TENCENT_FACEID_URL = _endpoint(
 TENCENT_FACEID_SECRET_ID = env.text("TENCENT_FACEID_SECRET_ID")
 TENCENT_FACEID_SECRET_KEY = env.text("TENCENT_FACEID_SECRET_KEY")
 
+# --- Web push ----------------------------------------------------------------------
+
+VAPID_PRIVATE_KEY = env.text("VAPID_PRIVATE_KEY")
+VAPID_SUBJECT = env.text("VAPID_SUBJECT")
+PUSH_SANDBOX_URL = env.url("PUSH_SANDBOX_URL") if env.text("PUSH_SANDBOX_URL") else ""
+
 if PRODUCTION:
     if REAL_NAME_PROVIDER == "sandbox":
         raise ImproperlyConfigured("REAL_NAME_PROVIDER: the sandbox in production")

@@ -2,7 +2,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
-from kameng import views
+from kameng import pwa, views
 
 handler500 = "kameng.views.server_error"
 
@@ -10,6 +10,8 @@ urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("metrics", views.metrics),
+    path("manifest.webmanifest", pwa.manifest, name="manifest"),
+    path("sw.js", pwa.service_worker, name="service-worker"),
     path("language/", views.set_language, name="set_language"),
     path(settings.CONSOLE_PATH, admin.site.urls),
     path("official/", views.official, name="official"),

@@ -28,8 +28,9 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     may want to use again or that the carrier gives to somebody else. Whoever proves it
     next opens an account of her own and sees nothing of this one. A session of the
     source is worth nothing from now on, because the account is closed. WeChat and QQ
-    lead to the target; passkeys name the account that they were made for and end. The
-    better of two verified names stays.
+    lead to the target; passkeys name the account that they were made for and end, and so
+    do the browsers that show reminders, which are signed out with it. The better of two
+    verified names stays.
 
     raises  TimelineFull
     """
@@ -45,6 +46,7 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     holding.merge_locked(source, target)
     source.former_phones.update(member=target)
     choices.move(source.pk, target.pk)
+    source.push_subscriptions.all().delete()
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 
 from members import links, rules
 from members.models import Entitlement, Member, ShopRules
 from members.stacking import whole_second
-from notifications import messages, outbox, texts
+from notifications import messages, outbox, push, texts
 from notifications.messages import Channel, Message
-from notifications.models import Notification
+from notifications.models import Notification, PushSubscription
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 KIND = "expiring"
@@ -55,6 +55,8 @@ class Candidate(NamedTuple):
     last_bought_at: datetime | None
     renewal: Mapping[str, str | int] | None
     """What the notice of her automatic renewal said, None while that is off."""
+    has_push: bool
+    """Whether a browser of hers shows push messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
         member=OuterRef("pk"), expires_at=OuterRef("paid_until")
     )
     told = about_it.filter(IS_ONE)
+    browsers = PushSubscription.objects.filter(member=OuterRef("pk"))
     renewal = about_it.filter(kind=RENEWAL, member__auto_renew__enabled=True)
     return (
         Member.objects.filter(
@@ -230,6 +233,7 @@ def _near(now: datetime) -> QuerySet[Member, Any]:
                 bought.order_by("-created_at").values("created_at")[:1]
             ),
             renewal=Subquery(renewal.values("params")[:1]),
+            has_push=Exists(browsers) if push.is_on() else Value(False),
         )
         .order_by("paid_until", "pk")
         .values_list(*Candidate._fields)
@@ -262,6 +266,8 @@ def _messages(member: Candidate, reminder: Reminder, now: datetime) -> list[Mess
     due = {Channel.SITE: now}
     if reminder.sms_at is not None and member.phone:
         due[Channel.SMS] = reminder.sms_at
+    if member.has_push:  # after the SMS; alone where that has no hour left (E7)
+        due[Channel.PUSH] = reminder.sms_at or now
     end = member.paid_until
     kind = KIND
     params: Mapping[str, str | int | datetime] = {

@@ -115,6 +115,7 @@ def end_all_sessions(member: Member) -> None:
     """
     member.set_unusable_password()
     member.save(update_fields=["password"])
+    member.push_subscriptions.all().delete()  # a device signed out shows no reminders
 
 
 def prove(request: HttpRequest, *, now: datetime, by_phone: bool = False) -> None:

@@ -16,6 +16,7 @@ from members import phone_step, signin, unused_phone
 from members.identity import offers
 from members.models import Purpose
 from members.phone_step import Step
+from notifications.push import subscriptions
 
 
 def _page(request: ShopRequest, step: Step, code: str = "") -> HttpResponse:
@@ -67,6 +68,7 @@ def login_code(request: ShopRequest) -> HttpResponse:
 def logout(request: ShopRequest) -> HttpResponse:
     """End the session here and on the server; the language cookie stays."""
     where = next_page(request, "home")
+    subscriptions.drop_with_session(request.session)
     end_session(request)
     response = SeeOther(where)
     response["Clear-Site-Data"] = '"cache", "storage"'

@@ -9,3 +9,4 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         # Importing registers the outbox handlers of this app.
         from notifications import messages  # noqa: F401
+        from notifications.push import delivery  # noqa: F401

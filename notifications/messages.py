@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from django.db import transaction
@@ -18,7 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from notifications import choices, outbox, sms, texts
-from notifications.models import Notification, OptOut
+from notifications.models import Notification, OptOut, PushSubscription
 from notifications.sms import Result, SendResult
 
 Channel = Notification.Channel
@@ -29,6 +29,9 @@ UNKNOWN_PAUSE = 1800
 enough to outlive most outages of a provider."""
 ALARM_PAUSE = 1800
 """Seconds before trying again what a person has to repair first."""
+PUSH_DEVICE = "push-device"
+"""Outbox kind of one push message on its way to one browser."""
+PUSH_TRIES_FOR = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ def still_true[F: StillTrue](kind: str) -> Callable[[F], F]:
 def timely[F: Timely](kind: str) -> Callable[[F], F]:
     """Register what an SMS of ``kind`` minds besides: the hour at which it goes out.
 
-    False drops it; ``outbox.TryLater`` lets quiet hours pass.
+    False drops it; ``outbox.TryLater`` lets quiet hours pass. A push message waits like
+    an SMS but is not dropped: at night it is all that is left (E7).
     """
 
     def register(check: F) -> F:
@@ -192,7 +196,7 @@ def deliver_on_site(payload: outbox.Payload, *, now: datetime) -> None:
     """Show a message whose time has come, if it is still true."""
     message = Notification.objects.get(key=payload["notification"])
     if message.state == State.QUEUED:
-        worth_it = _is_worth_telling(message, now)
+        worth_it = is_worth_telling(message, now)
         Notification.objects.filter(pk=message.pk, state=State.QUEUED).update(
             state=State.SENT if worth_it else State.SKIPPED,
             sent_at=now if worth_it else None,
@@ -224,7 +228,7 @@ def deliver_by_sms(payload: outbox.Payload, *, now: datetime) -> None:
         )
         return
     phone = _phone(message)
-    if not phone or not _is_worth_telling(message, now):
+    if not phone or not is_worth_telling(message, now):
         Notification.objects.filter(pk=message.pk, state=message.state).update(
             state=State.SKIPPED
         )
@@ -238,6 +242,37 @@ def deliver_by_sms(payload: outbox.Payload, *, now: datetime) -> None:
     )
     if _claim(message):
         _record(message, sms.send(text, now=now), now)
+
+
+@outbox.handler(Channel.PUSH, on_dead=_fail)
+def deliver_by_push(payload: outbox.Payload, *, now: datetime) -> None:
+    """Hand a message to each browser of hers, all in rows of their own."""
+    message = Notification.objects.get(key=payload["notification"])
+    if message.state != State.QUEUED:
+        return
+    worth_it = is_worth_telling(message, now)
+    devices = PushSubscription.objects.filter(member_id=message.member_id)
+    rows = [
+        outbox.Entry(
+            key=f"{PUSH_DEVICE}:{message.pk}:{device}",
+            kind=PUSH_DEVICE,
+            payload={
+                "notification": message.key,
+                "subscription": device,
+                "until": (now + PUSH_TRIES_FOR).isoformat(),
+            },
+            due_at=message.due_at,
+            can_wait=True,  # behind the SMS of the same hour
+        )
+        for device in devices.order_by("pk").values_list("pk", flat=True)
+        if worth_it
+    ]
+    with transaction.atomic(durable=True):
+        moved = Notification.objects.filter(pk=message.pk, state=State.QUEUED).update(
+            state=State.SENDING if rows else State.SKIPPED, tries=F("tries") + 1
+        )
+        if moved and rows:
+            outbox.add_all(rows)
 
 
 def _claim(message: Notification) -> bool:
@@ -298,7 +333,8 @@ def _phone(message: Notification) -> str | None:
     return find(message.member_id, message.params)
 
 
-def _is_worth_telling(message: Notification, now: datetime) -> bool:
+def is_worth_telling(message: Notification, now: datetime) -> bool:
+    """Whether it is wanted, still true and its hour has come. raises outbox.NotYet"""
     if message.optional and choices.is_off(
         message.member_id, message.kind, message.channel
     ):
@@ -307,9 +343,11 @@ def _is_worth_telling(message: Notification, now: datetime) -> bool:
         return False
     if not _is_still_true(message, now):
         return False
-    fits = _timely.get(message.kind) if message.channel == Channel.SMS else None
+    push = message.channel == Channel.PUSH
+    disturbs = push or message.channel == Channel.SMS
+    fits = _timely.get(message.kind) if disturbs else None
     try:
-        return fits is None or fits(message.params, now=now)
+        return fits is None or fits(message.params, now=now) or push
     except outbox.TryLater as wait:  # quiet hours: no trouble of the provider's
         raise outbox.NotYet(wait.after_seconds, wait.reason) from None
 

@@ -196,3 +196,32 @@ class OptOut(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.channel}"
+
+
+class PushSubscription(models.Model):
+    """One browser that agreed to show messages of the shop to one member.
+
+    The endpoint is an address that its push service made up for us alone; ``digest``
+    (SHA-256) makes it unique, for it is longer than an index takes everywhere.
+    """
+
+    member = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="push_subscriptions",
+        verbose_name=_("会员"),
+    )
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    endpoint = models.CharField(max_length=2000, editable=False)
+    p256dh = models.CharField(max_length=100, editable=False)
+    auth = models.CharField(max_length=40, editable=False)
+    created_at = models.DateTimeField(_("创建时间"))
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("浏览器推送")
+        verbose_name_plural = _("浏览器推送")
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"

@@ -73,6 +73,31 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
     raise ValueError(f"no site text for {kind!r}")
 
 
+PUSH_KINDS = ("expiring", "renewal")
+
+
+def push(kind: str, params: Params, *, now: datetime) -> dict[str, str]:
+    """Title, body and the path of ours that a tap opens; Chinese, as an SMS is.
+
+    It may be read a day later, so it names the end and counts no days.
+    """
+    with override("zh-hans"):
+        words = _words(params, now)
+        if kind == "expiring":
+            title = gettext("会员 {end} 到期").format(**words)
+            body = gettext("点这里续费，剩余时间接着算")
+        elif kind == "renewal":
+            title, body = site(kind, params, now=now)
+        else:
+            raise ValueError(f"no push text for {kind!r}")
+    link = words.get("link")
+    return {
+        "title": title,
+        "body": body,
+        "path": f"/s/{link}/" if link else "/account/",
+    }
+
+
 def _sms_sentences(kind: str, words: Mapping[str, str]) -> str:
     match kind:
         case "code":

@@ -19,6 +19,7 @@ from members import drawing, guide
 from members.context import standing_facts
 from members.real_name import holding
 from notifications import messages
+from notifications.push import subscriptions
 from payments import pay_page, renewal_account, renewal_state
 from payments.renewal_state import State
 
@@ -53,6 +54,7 @@ def account(request: MemberRequest) -> HttpResponse:
         "guide": guide.of(member),
         "renewal": _renewal(request),
         "wants_advice": member.wants_advice,
+        "push": subscriptions.offer(member.pk),
         "real_name": holding.state_of(holding.of(member), now=request.now).value,
     }
     return render(request, "members/account.html", context)

@@ -20,6 +20,7 @@ from kameng.http import ShopRequest
 from members import catalogue, guide, rules, way_back
 from members.context import standing_of
 from members.models import Segment
+from notifications.push import subscriptions
 from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status
 from payments import channels, openid, renewal_state, returning
@@ -423,6 +424,8 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
     merged = 0
     if mine and order.paid_at and not waits:
         merged = max(0, int((mine[0].starts_at - order.paid_at).total_seconds()))
+    welcome = not token and guide.is_fresh(order.paid_at, now=request.now)
+    push = subscriptions.offer(member.pk) if welcome else None
     return {
         "membership": {
             "tier_name": (tier.name_en if english else "") or tier.name,
@@ -434,10 +437,11 @@ def _settled(request: ShopRequest, order: Order, token: str) -> dict[str, Any]:
             "waiting": waiting,
             "benefits": catalogue.current().labels(tier),
         },
-        "welcome": not token and guide.is_fresh(order.paid_at, now=request.now),
+        "welcome": welcome,
         "guide": guide.of(member) if not token else None,
         "back_url": "" if token else way_back.after(request, order.no),
         "passkey_hint": not token and not member.passkeys.exists(),
         "renewal_waits": not token
         and renewal_state.order_waits(order, now=request.now),
+        "push": push if push and not push.known else None,  # once, and a browser once
     }

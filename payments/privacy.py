@@ -44,6 +44,7 @@ _PARTS = {
     "notifications": "kind channel params state created_at sent_at read_at",
     "identities": "provider openid unionid nickname created_at used_at",
     "passkeys": "name created_at used_at",
+    "push_subscriptions": "endpoint created_at last_success_at",
     "visit_days": "day",
     "real_name_checks": "consent_version asked_at provider outcome",
     "opt_outs": "kind channel created_at",
@@ -137,6 +138,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         )
         member.identities.all().delete()
         member.passkeys.all().delete()
+        member.push_subscriptions.all().delete()
         member.visit_days.all().delete()
         RealName.objects.filter(member=member).delete()
         member.opt_outs.all().delete()

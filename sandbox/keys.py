@@ -32,11 +32,13 @@ EPAY_PID = "SANDBOX1101"
 EPAY_PHONE_CREDIT_TYPE = "huafei"
 SMS_SIGN_NAME = "卡盟"
 TENCENT_SDK_APP_ID = "SANDBOX1400000001"
+VAPID_SUBJECT = "mailto:push@sandbox.invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Private keys are PKCS #8 PEM text; ``*_serial`` are upper-case hex."""
+    """Private keys are PKCS #8 PEM text; ``*_serial`` are upper-case hex; ``vapid`` is a
+    number as base64url."""
 
     alipay_app: str
     alipay_gateway: str
@@ -55,6 +57,7 @@ class Keys:
     tencent_secret_key: str
     aliyun_access_key_id: str
     aliyun_access_key_secret: str
+    vapid: str
 
 
 def load(directory: Path) -> Keys:
@@ -150,6 +153,9 @@ def environment(directory: Path, base_url: str) -> dict[str, str]:
         "ALIYUN_SMS_ACCESS_KEY_SECRET": keys.aliyun_access_key_secret,
         "ALIYUN_SMS_SIGN_NAME": SMS_SIGN_NAME,
         "ALIYUN_SMS_TEMPLATES": json.dumps(templates),
+        "VAPID_PRIVATE_KEY": keys.vapid,
+        "VAPID_SUBJECT": VAPID_SUBJECT,
+        "PUSH_SANDBOX_URL": f"{base_url}/push",
     }
 
 
@@ -184,6 +190,7 @@ def _make() -> Keys:
         tencent_secret_key=secrets.token_hex(16),
         aliyun_access_key_id="SANDBOX" + secrets.token_hex(8),
         aliyun_access_key_secret=secrets.token_hex(15),
+        vapid=secrets.token_urlsafe(32),
     )
 
 

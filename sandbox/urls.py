@@ -10,6 +10,7 @@ from sandbox import (
     consent,
     control,
     pages,
+    push,
     qq_login,
     real_names,
     sms,
@@ -20,6 +21,7 @@ from sandbox.gateways import GATEWAYS
 urlpatterns = [
     *sms.urls(),
     *real_names.urls(),
+    *push.urls(),
     *control.urls(),
     *agreement_pages.urls(),
     *consent.urls(),

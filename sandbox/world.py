@@ -31,6 +31,18 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """One push message, sealed for a browser that is not here."""
+
+    browser: str
+    topic: str
+    ttl: str
+    size: int
+    status: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request of the shop; ``outcome`` is an HTTP status or the fault."""
 
@@ -61,6 +73,7 @@ class World:
         self.faults = Faults()
         self.notices = Postman(self.now)
         self.messages: deque[Message] = deque(maxlen=KEPT)
+        self.pushed: deque[Pushed] = deque(maxlen=KEPT)
         self.calls: deque[Call] = deque(maxlen=KEPT)
         self.refund_plans: dict[str, RefundPlan] = {}
         self.clock_offset = timedelta()
@@ -90,6 +103,7 @@ class World:
             self.trades.clear()
             self.agreements.clear()
             self.messages.clear()
+            self.pushed.clear()
             self.calls.clear()
             self.refund_plans.clear()
             self.clock_offset = timedelta()

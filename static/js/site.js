@@ -212,6 +212,12 @@
     ceremonies[element.dataset.passkey](element);
   }
 
+  // [data-push=file]: reminders by this browser, likewise.
+  async function push(section) {
+    if (!window.PushManager || !window.Notification || !navigator.serviceWorker) return;
+    (await import(section.dataset.push)).attach(section);
+  }
+
   function attach(root) {
     each(root, "[data-countdown]", countdown);
     each(root, "[data-handover]", handOver);
@@ -223,6 +229,7 @@
     each(root, "[data-phone]", phoneField);
     each(root, "dialog[data-modal]", modal);
     each(root, "[data-passkey]", passkey);
+    each(root, "[data-push]", push);
     each(root, "[data-print]", (button) => {
       button.hidden = false;
       button.addEventListener("click", () => print());

@@ -135,7 +135,7 @@ def test_the_notice_of_a_charge_is_owed(ending: Member, now: datetime) -> None:
     charge: dict[str, str | int] = {"end": now.isoformat(), "price": 1500, "link": "x"}
     for renewal, optional in ((charge, False), (None, True)):
         candidate = reminders.Candidate(
-            ending.pk, PHONE, ending.paid_until, None, renewal
+            ending.pk, PHONE, ending.paid_until, None, renewal, has_push=False
         )
         due = reminders._messages(candidate, reminders.Reminder(now), now)
         assert [one.optional for one in due] == [optional, optional]

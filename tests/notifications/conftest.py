@@ -52,6 +52,7 @@ class FrontDoor:
         default_factory=lambda: [(200, '{"id": "box-1"}')]
     )
     received: list[Received] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     before_answer: Callable[[], object] = lambda: None
 
     def answer(self) -> tuple[int, str] | None:
@@ -75,6 +76,8 @@ def front_door() -> Iterator[FrontDoor]:
             status, text = reply
             with suppress(BrokenPipeError):  # the caller lost patience
                 self.send_response(status)
+                for name, value in door.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())

@@ -480,6 +480,9 @@ GUIDE_LATER = {
 }
 
 
+PUSH = {"key": "BHVXOEOHgxYAoZ7HbcnBcu", "known": []}
+
+
 def settled(state: str = "paid", **more: Any) -> Context:
     context = pay(
         state,
@@ -532,6 +535,7 @@ PAY: dict[str, Context] = {
     "failed-order-cancelled": on_phone("cancelled", order=closed("cancelled")),
     "success": settled(),
     "success-welcome": settled(welcome=True),
+    "success-push": settled(push=PUSH),
     "success-activating": settled("activating", membership=None),
     "success-merged": settled(
         membership=bought(ends_at=after(days=9), merged_seconds=172_800)
@@ -1618,6 +1622,7 @@ PAGES: dict[str, tuple[str, Context]] = {
         )
         for state in ("on", "waiting", "retrying", "charging", "paused", "ended")
     },
+    "account-push": ("members/account.html", account(push=PUSH)),
     "account-advice-off": ("members/account.html", account(wants_advice=False)),
     "account-paused": (
         "members/account.html",

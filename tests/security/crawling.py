@@ -63,6 +63,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("account-confirm", "account-confirm-code", "account-confirm-passkey"),
         *("account-advice", "account-returns", "account-notifications"),
         *("account-renewal", "account-renewal-sign", "account-renewal-stop"),
+        *("manifest", "service-worker", "push-on", "push-off"),
         *("account-identities", "account-identity-bind"),
     )
     return {name: [reverse(name)] for name in plain} | {

@@ -74,7 +74,7 @@ def test_every_answer_carries_the_headers(world: World, who: str) -> None:
     check_headers("405", client.get("/checkout/"))
 
 
-OURS = ("/static/", "data:image/svg+xml", "/console/jsi18n/")
+OURS = ("/static/", "data:image/svg+xml", "/console/jsi18n/", "/manifest.webmanifest")
 INLINE = re.compile(
     r"<script(?![^>]*\bsrc=)[^>]*>(?!\s*</script>)|<style\b|\sstyle=|\son\w+=|\shx-on|"
     r"javascript:|\bjs:|hx-vars",
