@@ -47,6 +47,7 @@ class Typed:
     next: str = ""
     renew: bool = False
     renew_for: str = ""
+    renew_fen: str = ""
     coupon: str = ""
 
 

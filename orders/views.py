@@ -194,6 +194,7 @@ def _typed(request: ShopRequest) -> Typed:
         next=post.get("next", "")[: way_back.LONGEST],
         renew=post.get("renew") == "on",
         renew_for=post.get("renew_for", "")[:40],
+        renew_fen=post.get("renew_fen", "")[:12],
         coupon=post.get("coupon", "")[: coupons.LONGEST],
     )
 
@@ -421,7 +422,9 @@ def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
     def attach(order: Order) -> None:
         first.append(attempts.create_locked(order, way, now=request.now))
         if typed.renew:
-            mandates.agree_locked(order, way.gateway, now=request.now)
+            mandates.agree_locked(
+                order, way.gateway, shown=typed.renew_fen, now=request.now
+            )
 
     try:
         placed = placing.place_order(

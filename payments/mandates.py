@@ -74,19 +74,26 @@ def price_of(plan: Plan, gateway: str, *, now: datetime) -> int:
     return price_fen
 
 
-def agree_locked(order: Order, gateway: str, *, now: datetime) -> Consent:
+def agree_locked(
+    order: Order, gateway: str, *, shown: str = "", now: datetime
+) -> Consent:
     """Write down the box that she ticked, with the order that is being placed.
 
-    The caller has locked the member and compared the price with what she was shown. It
-    is signed once the order is paid; until then no gateway knows of it.
+    The caller has locked the member and compared the order's sum with what she was
+    shown. It is signed once the order is paid; until then no gateway knows of it.
 
-    raises  NotOffered
+    shown   the fen beside the box, as the page sent them back; a coupon can leave the
+            order's sum as it was while the price of the renewal has changed
+    raises  OtherPrice, NotOffered
     """
     assert order.plan is not None
+    price_fen = price_of(order.plan, gateway, now=now)
+    if shown not in ("", str(price_fen)):
+        raise OtherPrice("another price was shown")
     return Consent.objects.create(
         member=order.member,
         plan=order.plan,
-        price_fen=price_of(order.plan, gateway, now=now),
+        price_fen=price_fen,
         days=order.plan.days,
         terms=TERMS,
         order=order,

@@ -62,6 +62,7 @@ def page(shopper: Shopper, path: str = PAGE) -> str:
 
 def renewing_form(**change: Any) -> dict[str, Any]:
     ticked = {"channel": "alipay", "renew": "on", "renew_for": "temporary-7"}
+    ticked["renew_fen"] = "1500"
     return checkout_form(**(ticked | change))
 
 
@@ -197,8 +198,12 @@ def test_a_guests_code_survives_the_refusal(till: Till):
         {"plan": "temporary-1", "shown_fen": "300", "renew_for": ""},
         {"renew_for": "temporary-30"},
         {"shown_fen": "1400"},
+        {"renew_fen": "1400"},
     ],
-    ids=["too short", "the box of another plan", "another price"],
+    ids=[
+        *("too short", "the box of another plan", "another price"),
+        "another price of the renewal alone",
+    ],
 )
 def test_what_she_did_not_see_is_not_agreed_to(
     shopper: Shopper, change: dict[str, str]

@@ -35,7 +35,7 @@ NAMES = (
     ),
     *("quantity", "renew", "next", "token", "seen", "returned", "product", "before"),
     *("guide", "key", "language", "q", "p", "o", "e", "error", "goods", "url", "n"),
-    *("renew_for", "shown"),
+    *("renew_for", "renew_fen", "shown"),
 )
 """Every parameter that some page reads, and some that none does."""
 
