@@ -65,6 +65,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         *("account-renewal", "account-renewal-sign", "account-renewal-stop"),
         *("manifest", "service-worker", "push-on", "push-off"),
         *("account-identities", "account-identity-bind"),
+        *("account-real-name", "account-real-name-withdraw"),
     )
     return {name: [reverse(name)] for name in plain} | {
         "healthz": ["/healthz"],

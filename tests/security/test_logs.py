@@ -76,7 +76,7 @@ def test_a_purchase_leaves_no_trace_of_her_in_the_logs(
         "link": links.token(links.ORDER, order.pk),
         "renewal link": links.token(links.RENEW, member.pk),
     } | {
-        name: value[60:90] if "PRIVATE" in name else value
+        name: value[60:90] if len(value) > 90 else value  # of a PEM not its first line
         for name, value in world.environment.items()
         if name.endswith(("_KEY", "_SECRET")) and "PUBLIC" not in name
     }
