@@ -8,7 +8,7 @@ paid with can return the sum. Otherwise she is told why, and whom to ask.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from django.db import transaction
@@ -24,6 +24,8 @@ from payments.refund_effects import Given
 from payments.refund_proposal import Time, worth_fen
 
 FULL_DISCOUNT_BP = 10_000
+READING = timedelta(minutes=5)
+"""How long the sum that she was shown is hers, though its time goes on running."""
 
 
 class Why(StrEnum):
@@ -44,9 +46,11 @@ class Offer:
 
     paid_fen  what came in for the order
     seconds   bought; ``left`` of them end with the return
+    shown_fen what it came to at most while she was READING
     """
 
     amount_fen: int = 0
+    shown_fen: int = 0
     paid_fen: int = 0
     seconds: int = 0
     left: int = 0
@@ -55,6 +59,10 @@ class Offer:
     @property
     def is_open(self) -> bool:
         return self.why is None
+
+    def honours(self, shown_fen: int) -> bool:
+        """Whether she may confirm this sum now: that of this moment or a little before."""
+        return self.is_open and self.amount_fen <= shown_fen <= self.shown_fen
 
 
 class NotReturnable(Exception):
@@ -76,6 +84,9 @@ def return_unused(
 ) -> Refund:
     """Return all unused time of her order for exactly the sum that she was shown.
 
+    A fen runs out every few minutes, often while she reads: she gets what the page
+    said, READING long.
+
     raises  NotReturnable with the offer of this moment; Order.DoesNotExist for an
             order of somebody else
     """
@@ -84,14 +95,14 @@ def return_unused(
         raise Order.DoesNotExist
     member = lock_member(order.member_id)
     offer, given = _offer(order, member, now=now)
-    if not offer.is_open or offer.amount_fen != shown_fen:
+    if not offer.honours(shown_fen):
         raise NotReturnable(offer)
     assert given is not None
     OrderEvent.objects.create(order=order, at=now, kind="returned-by-member")
     return refunds.request_locked(
         order,
         RefundReason.MEMBER,
-        amount_fen=offer.amount_fen,
+        amount_fen=shown_fen,
         seconds=given.left,
         actor=member,
         now=now,
@@ -110,16 +121,23 @@ def _offer(
     if not isinstance(given.delivered, Time):
         return Offer(why=Why.NO_TIME), given
     paid_fen = attempt.paid_fen or 0
-    worth = worth_fen(paid_fen, given.delivered)
-    amount = min(worth, paid_fen - attempt.refund_reserved_fen)
+    time, still_here = given.delivered, paid_fen - attempt.refund_reserved_fen
+    amount = min(worth_fen(paid_fen, time), still_here)
     offer = Offer(
         amount_fen=amount,
+        shown_fen=min(worth_fen(paid_fen, _as_read(time)), still_here),
         paid_fen=paid_fen,
-        seconds=given.delivered.seconds,
+        seconds=time.seconds,
         left=given.left,
         why=_obstacle(order, attempt, given, amount),
     )
     return offer, given
+
+
+def _as_read(time: Time) -> Time:
+    """The same time when she may have opened the page."""
+    left = time.left + int(READING.total_seconds())
+    return Time(time.seconds, min(time.seconds, left))
 
 
 def _obstacle(

@@ -97,7 +97,7 @@ def test_it_ends_the_time_and_sends_the_money_at_once(
     assert broken(book.now, besides=IDLE) == []
 
 
-@pytest.mark.parametrize("shown", [1_070, 1_072, 0, 1_500])
+@pytest.mark.parametrize("shown", [1_070, 1_073, 0, 1_500])
 def test_another_sum_than_the_one_shown_returns_nothing(
     book: Till, order: Order, shown: int
 ):
@@ -265,6 +265,28 @@ def test_a_sum_that_changed_since_is_shown_again(
     done = shopper.post(f"/orders/{order.no}/return/", shown_fen=shown(again))
     assert done.status_code == 303
     assert Refund.objects.get().amount_fen == 1_017
+
+
+def test_a_fen_that_runs_out_while_she_reads_is_hers(
+    book: Till, order: Order, shopper: Shopper
+):
+    """The sum on the page holds for five minutes, then the one of the moment does."""
+    before = shown(shopper.get(f"/orders/{order.no}/return/"))
+    book.wait(seconds=290)
+    assert offer(book, order).amount_fen == before - 1
+    done = shopper.post(f"/orders/{order.no}/return/", shown_fen=before)
+    assert done.status_code == 303
+    assert Refund.objects.get().amount_fen == before
+
+
+@pytest.mark.parametrize("more_fen", [2, 100])
+def test_more_than_she_was_shown_is_not_returned(
+    order: Order, shopper: Shopper, more_fen: int
+):
+    sum_ = shown(shopper.get(f"/orders/{order.no}/return/")) + more_fen
+    answer = shopper.post(f"/orders/{order.no}/return/", shown_fen=sum_)
+    assert answer.status_code == 409
+    assert not Refund.objects.exists()
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "-1", "1e3", "9" * 30, "１０７１"])
