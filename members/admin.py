@@ -30,7 +30,8 @@ from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
-from payments import merging_page, renewal_state
+from payments import merging_page
+from payments.renewing import renewal_state
 
 __all__ = [
     "auth_admin",

@@ -28,8 +28,9 @@ from members import phones, timeline
 from members.models import Member
 from orders.models import Order, Status
 from orders.versions import Stale
-from payments import mandates, merging
+from payments import merging
 from payments.guarded import Facts, staff_of
+from payments.renewing import mandates
 
 PERMISSION = "members.change_member"
 LABEL = gettext_lazy("把另一个账号并进来")

@@ -245,7 +245,7 @@ class Shopper:
     def pay_and_be_refunded(self, no: str) -> None:
         """By an operator: a part where the gateway can return one, else the whole."""
         from members.models import Member
-        from payments import refunds
+        from payments.refunding import refunds
 
         self.pay(no)
         order = self.wait_for_activation(no)

@@ -22,9 +22,10 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders.closing import lock_order
 from orders.models import Order
-from payments import decisions, polling, refunds
+from payments import decisions, polling
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
+from payments.refunding import refunds
 from tests.payments.far_side import FarAlipay
 from tests.races import at_once, errors
 from tests.shopping import ALIPAY, WECHAT, Till, broken, fresh, new_member

@@ -22,7 +22,7 @@ from members.models import (
     Window,
 )
 from notifications.models import Notification
-from payments import returning
+from payments.refunding import returning
 from tests.constraints import allows, refuses
 from tests.members.gifts import HERE, make, redeem, row_of, state_of
 from tests.shopping import Till, broken, fresh, new_member

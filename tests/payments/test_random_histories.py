@@ -50,13 +50,11 @@ from payments import (
     decisions,
     gateways,
     polling,
-    refunds,
-    returning,
-    shortage,
 )
 from payments.attempts import NotPayable, Way
 from payments.gateways.contract import HandoverKind, NoticeRequest, RefundCapability
 from payments.models import LIVE_STATES, Attempt, GatewayEvent, Refund
+from payments.refunding import refunds, returning, shortage
 from tests.goods.shelves import make_goods, restock
 from tests.sandbox.merchant import Received
 from tests.sandbox_process import ControlRefused

@@ -27,14 +27,14 @@ from kameng.logs import mask
 from kameng.lookups import ClosedFilter, LookupAdmin, PageAdmin, chip, now_of
 from kameng.templatetags.shop import moment, yuan
 from members.models import Member
-from payments import bill_days, differences
-from payments.bill_models import (
+from payments.models import Attempt, Refund
+from payments.order_story import gateway_label
+from payments.reconciling import bill_days, differences
+from payments.reconciling.bill_models import (
     BillDay,
     BillDifference,
     DifferenceState,
 )
-from payments.models import Attempt, Refund
-from payments.order_story import gateway_label
 
 LOOKS = {
     DifferenceState.OPEN: ("danger", "!"),
