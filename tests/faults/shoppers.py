@@ -74,7 +74,7 @@ class Shopper:
         self.phone = f"{13_000_000_000 + number}"
         self.client = httpx.Client(
             base_url=self.town.place.url,
-            timeout=8,
+            timeout=30,
             trust_env=False,
             headers={
                 "X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}."
@@ -180,7 +180,7 @@ class Shopper:
     def is_known(self, attempt: Any) -> bool:
         """Whether the sandbox has the trade; a signed address is opened for it."""
         handover = attempt.handover or {}
-        with httpx.Client(timeout=8, trust_env=False) as wallet:
+        with httpx.Client(timeout=30, trust_env=False) as wallet:
             if handover.get("kind") == "redirect":
                 wallet.get(handover["url"])
             elif handover.get("kind") == "form":

@@ -85,7 +85,7 @@ def test_a_lock_that_is_held_answers_503_and_does_not_hang(book: Till):
         [status] = at_once(post)
         seconds = time.monotonic() - began
     assert status == 503
-    assert 4 < seconds < 15
+    assert 4 < seconds < 30
     assert fresh(attempt).state == "created"
     assert post() == 200
     assert settled_once(attempt)
