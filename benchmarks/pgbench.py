@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import machine, settling
@@ -29,9 +30,9 @@ def measure(services: Services, shop: Shop) -> list[Figure]:
     program = find_pgbench(services)
     sign = settling._signer(services)
     http, pgbench, cpu = [], [], []
-    settling._send(shop, notices(services, shop, sign, 40))  # warm
+    settling._send(shop, settling._notices(services, shop, sign, 40))  # warm
     for number in range(ROUNDS):
-        bodies = notices(services, shop, sign, EACH)
+        bodies = settling._notices(services, shop, sign, EACH)
         used, began = machine.cpu_seconds(shop.pid), time.monotonic()
         settling._send(shop, bodies)
         http.append(EACH / (time.monotonic() - began))
@@ -70,15 +71,6 @@ def find_pgbench(services: Services) -> Path:
     return folder / "pgbench"
 
 
-def notices(services: Services, shop: Shop, sign: object, count: int) -> list[str]:
-    """Signed notices for as many new orders."""
-    orders = json.loads(shop.run("-m", "benchmarks.filling", "orders", str(count)))
-    return [
-        settling._notice(services, sign, *order)  # type: ignore[arg-type]
-        for order in orders
-    ]
-
-
 def rate_of_pgbench(
     program: Path, services: Services, shop: Shop, number: int
 ) -> float:
@@ -108,9 +100,11 @@ def rate_of_pgbench(
     return each * AT_A_TIME / seconds
 
 
-def costs(services: Services, shop: Shop, sign: object) -> dict[str, float]:
+def costs(
+    services: Services, shop: Shop, sign: Callable[[bytes], str]
+) -> dict[str, float]:
     """CPU milliseconds of the parts, each measured alone in a process of its own."""
-    bodies = notices(services, shop, sign, EACH)
+    bodies = settling._notices(services, shop, sign, EACH)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.recording", "costs", str(EACH)],
         input=json.dumps(bodies),

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,18 @@ def shop(services: Services, *, members: int = MEMBERS) -> Iterator[Shop]:
 
 
 @contextmanager
+def as_in_production(shop: Shop) -> Iterator[Shop]:
+    """The same shop once more, with the two workers of the Dockerfile on all CPUs."""
+    place = Place("127.0.0.1", free_port())
+    command = list(programs.web(place, shop.environ).command)
+    command[command.index("--workers") + 1] = "2"
+    cpus = machine.SERVER_CPU | machine.OTHER_CPUS
+    ready = f"{place.url}/healthz"
+    with _serving(command, ROOT, shop.environ, ready, cpus=cpus) as pid:
+        yield replace(shop, url=place.url, pid=pid)
+
+
+@contextmanager
 def baseline(services: Services) -> Iterator[Server]:
     """The smallest Django project that does the same: the ceiling."""
     port = free_port()
@@ -126,14 +138,19 @@ def _output(
 
 @contextmanager
 def _serving(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], ready: str
+    command: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    ready: str,
+    *,
+    cpus: set[int] = machine.SERVER_CPU,
 ) -> Iterator[int]:
     process = subprocess.Popen(
         command,
         cwd=folder,
         env=dict(environ),
         start_new_session=True,
-        preexec_fn=machine.on_cpus(machine.SERVER_CPU),
+        preexec_fn=machine.on_cpus(cpus),
     )
     try:
         wait_for(ready, process)

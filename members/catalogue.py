@@ -51,6 +51,9 @@ class Catalogue:
     def plan(self, slug: str) -> Plan | None:
         return next((plan for plan in self.plans if plan.slug == slug), None)
 
+    def by_id(self, plan_id: int | None) -> Plan | None:
+        return next((plan for plan in self.plans if plan.pk == plan_id), None)
+
     def labels(self, tier: Tier) -> list[str]:
         """The names of a tier's benefits, in order."""
         return [

@@ -96,13 +96,25 @@ def rebuild(member: Member, *, now: datetime) -> None:
     """
     if member.merged_into_id is not None:
         raise Merged
-    at = whole_second(now)
-    if member.timeline_at is not None:
-        at = max(at, member.timeline_at)
+    at = _laid_out_from(member, now)
     facts = _facts(member)
+    _check_room(facts, at=at)
+    _lay_out(member, facts, at=at)
+
+
+def _laid_out_from(member: Member, now: datetime) -> datetime:
+    """Now, unless the clock was set back: a line is never laid out into its past."""
+    at = whole_second(now)
+    return at if member.timeline_at is None else max(at, member.timeline_at)
+
+
+def _check_room(facts: Facts, *, at: datetime, more: int = 0) -> None:
     left = seconds_left(facts.bought, facts.history, at=at)
-    if sum(left.values()) > LONGEST.total_seconds():
+    if sum(left.values()) + more > LONGEST.total_seconds():
         raise TimelineFull
+
+
+def _lay_out(member: Member, facts: Facts, *, at: datetime) -> None:
     line = (
         Line((), None) if facts.paused else lay_out(facts.bought, facts.history, at=at)
     )
@@ -157,10 +169,7 @@ def _write(member: Member, facts: Facts, line: Line, *, at: datetime) -> None:
 def time_left(member: Member, *, now: datetime) -> dict[int, int]:
     """Seconds left of each entitlement of a locked member."""
     facts = _facts(member)
-    at = whole_second(now)
-    if member.timeline_at is not None:
-        at = max(at, member.timeline_at)
-    return seconds_left(facts.bought, facts.history, at=at)
+    return seconds_left(facts.bought, facts.history, at=_laid_out_from(member, now))
 
 
 def activate(
@@ -176,19 +185,40 @@ def activate(
     """Give a locked member the time that an order paid for, and lay it out.
 
     The order's unique entitlement (K16) makes a second activation impossible.
+
+    raises  TimelineFull, Merged; nothing is written then
     """
-    entitlement = Entitlement.objects.create(
-        member=member,
-        tier_id=tier_id,
-        rank=rank,
-        discount_bp=discount_bp,
-        seconds=seconds,
-        source=EntitlementSource.ORDER,
-        order_id=order_id,
-        created_at=now,
+    return _give(
+        member,
+        Entitlement(
+            tier_id=tier_id,
+            rank=rank,
+            discount_bp=discount_bp,
+            seconds=seconds,
+            source=EntitlementSource.ORDER,
+            order_id=order_id,
+        ),
+        now=now,
     )
-    rebuild(member, now=now)
-    return entitlement
+
+
+def _give(member: Member, given: Entitlement, *, now: datetime) -> Entitlement:
+    """Write new time of a locked member and lay it out, if it fits.
+
+    A line that was never laid out holds nothing yet, neither time nor a pause: a first
+    purchase need not read any.
+    """
+    if member.merged_into_id is not None:
+        raise Merged
+    at = _laid_out_from(member, now)
+    is_first = member.timeline_at is None
+    facts = Facts([], False, [], {}) if is_first else _facts(member)
+    _check_room(facts, at=at, more=given.seconds)
+    given.member, given.created_at = member, now
+    given.save(force_insert=True)
+    facts.bought.append(Bought(given.pk, given.rank, given.seconds))
+    _lay_out(member, facts, at=at)
+    return given
 
 
 @transaction.atomic(durable=True)
@@ -207,8 +237,7 @@ def grant(
     if seconds > LONGEST.total_seconds():
         raise TimelineFull  # before a number that no column holds
     member = lock_member(member_id)
-    entitlement = Entitlement.objects.create(
-        member=member,
+    given = Entitlement(
         tier=tier,
         rank=tier.rank,
         discount_bp=tier.discount_bp,
@@ -216,10 +245,8 @@ def grant(
         source=EntitlementSource.GRANT,
         actor=actor,
         reason=reason,
-        created_at=now,
     )
-    rebuild(member, now=now)
-    return entitlement
+    return _give(member, given, now=now)
 
 
 def grant_gift(member: Member, code: GiftCode, *, now: datetime) -> Entitlement:
@@ -228,18 +255,15 @@ def grant_gift(member: Member, code: GiftCode, *, now: datetime) -> Entitlement:
     The code's unique entitlement makes a second gift of it impossible.
     """
     tier = code.batch.tier
-    entitlement = Entitlement.objects.create(
-        member=member,
+    given = Entitlement(
         tier=tier,
         rank=tier.rank,
         discount_bp=tier.discount_bp,
         seconds=code.batch.seconds,
         source=EntitlementSource.GIFT,
         gift_code=code,
-        created_at=now,
     )
-    rebuild(member, now=now)
-    return entitlement
+    return _give(member, given, now=now)
 
 
 def revoke(

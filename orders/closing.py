@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from django.db.models import F, QuerySet
 
+from members import catalogue
 from orders import coupons
 from orders.models import Order, OrderEvent, Status
 
@@ -23,21 +24,33 @@ class Closing(StrEnum):
 
 def lock_order(order_id: int) -> Order:
     """Take the order's row lock, the first in the order order → member → card keys."""
-    return _locking().get(pk=order_id)
+    return _with_plan(_locking().get(pk=order_id))
 
 
 def lock_order_of(gateway: str, out_trade_no: str) -> Order | None:
     """The same for the order that is being paid under this number, if there is one."""
     try:
-        return _locking().get(
+        found = _locking().get(
             attempts__gateway=gateway, attempts__out_trade_no=out_trade_no
         )
     except Order.DoesNotExist:
         return None
+    return _with_plan(found)
 
 
 def _locking() -> QuerySet[Order]:
-    return Order.objects.select_for_update(of=("self",)).select_related("plan__tier")
+    return Order.objects.select_for_update(of=("self",))
+
+
+def _with_plan(order: Order) -> Order:
+    """The order with its plan and tier as the process keeps them for a few seconds.
+
+    What was promised is frozen in the order itself, so nothing is read once more.
+    """
+    plan = catalogue.current().by_id(order.plan_id)
+    if plan is not None:
+        order.plan = plan
+    return order
 
 
 def close_locked(order: Order, status: Status, *, now: datetime) -> Closing:

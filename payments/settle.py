@@ -311,16 +311,15 @@ def fulfil_locked(order: Order, *, now: datetime, events: list[OrderEvent]) -> F
     assert order.plan is not None
     member = lock_member(order.member_id)
     try:
-        with transaction.atomic():
-            activate(
-                member,
-                order_id=order.pk,
-                tier_id=order.plan.tier_id,
-                rank=order.rank,
-                discount_bp=order.tier_discount_bp,
-                seconds=order.seconds,
-                now=now,
-            )
+        activate(
+            member,
+            order_id=order.pk,
+            tier_id=order.plan.tier_id,
+            rank=order.rank,
+            discount_bp=order.tier_discount_bp,
+            seconds=order.seconds,
+            now=now,
+        )
     except TimelineFull:
         log.error("order %s is paid and its time fits on no timeline", order.pk)
         events.append(OrderEvent(order=order, at=now, kind="held"))

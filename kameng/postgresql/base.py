@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import select
 
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, operations
 from psycopg import OperationalError
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    compiler_module = "django.db.models.sql.compiler"
+    """Several rows are inserted as plain values. Django would send each column as an
+    array, which takes the driver longer than the server saves for the few rows that a
+    request writes."""
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = DatabaseOperations
+
     def is_usable(self) -> bool:
         """Whether the server still holds the other end of the idle connection.
 

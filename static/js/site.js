@@ -8,6 +8,11 @@
     if (root.matches?.(selector)) attach(root);
     root.querySelectorAll(selector).forEach(attach);
   };
+  const loaded = (work) => {
+    const later = () => setTimeout(work);
+    if (document.readyState === "complete") later();
+    else window.addEventListener("load", later, { once: true });
+  };
   const wake = () => {
     const status = document.getElementById("pay-status");
     if (status?.dataset.hxGet && window.htmx) window.htmx.trigger(status, "wake");
@@ -69,9 +74,7 @@
     // Not before the page has loaded: until then the wallet would replace it in the
     // history, and Back would miss the pay page.
     const open = () => (way.href ? location.assign(way.href) : way.requestSubmit());
-    const go = () => setTimeout(open);
-    if (document.readyState === "complete") go();
-    else window.addEventListener("load", go, { once: true });
+    loaded(open);
   }
 
   // button[data-bridge=JSON]: WeChat's own call for its wallet, which only exists in script
@@ -212,7 +215,7 @@
     ceremonies[element.dataset.passkey](element);
   }
 
-  // [data-push=file]: reminders by this browser, likewise.
+  // [data-push=file]: reminders by this browser, likewise, once the page has loaded.
   async function push(section) {
     if (!window.PushManager || !window.Notification || !navigator.serviceWorker) return;
     (await import(section.dataset.push)).attach(section);
@@ -229,7 +232,7 @@
     each(root, "[data-phone]", phoneField);
     each(root, "dialog[data-modal]", modal);
     each(root, "[data-passkey]", passkey);
-    each(root, "[data-push]", push);
+    each(root, "[data-push]", (section) => loaded(() => push(section)));
     each(root, "[data-print]", (button) => {
       button.hidden = false;
       button.addEventListener("click", () => print());
@@ -246,8 +249,7 @@
   window.addEventListener("pageshow", (event) => {
     document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent);
     labels.forEach((_, button) => idle(button));
-    if (event.persisted && document.querySelector("main[data-state]")) return location.reload();
-    wake();
+    if (event.persisted && document.querySelector("main[data-state]")) location.reload();
   });
 
   // Offline: say so, and repeat what was lost once the network is back.

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.template.loader import get_template
+from django.test import override_settings
+
+from tests.pages.states import STATES, render
 
 FOLDER = Path(settings.BASE_DIR / "templates")
 OURS = [
@@ -109,3 +112,12 @@ def test_the_static_error_pages_stand_alone() -> None:
         }
     copy = settings.BASE_DIR / "static/errors/503.html"
     assert copy.read_text() == (FOLDER / "503.html").read_text()
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_page_carries_the_icons_that_it_shows(name: str) -> None:
+    """The choice page leaves out those that it has no use for."""
+    with override_settings(ROOT_URLCONF="tests.pages.urls"):
+        content = render(name)
+    shown = set(re.findall(r'<use href="#([^"]+)"', content))
+    assert shown <= set(re.findall(r'<symbol id="([^"]+)"', content))

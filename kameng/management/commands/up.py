@@ -74,10 +74,10 @@ def launch(supervisor: Supervisor, place: Place, *, with_demo: bool) -> None:
         supervisor.start(programs.sandbox(place, SANDBOX_DIR))
     environ = embedded.under_the_environment(defaults)
 
+    supervisor.start(programs.worker(environ))  # loads while the demo shop is filled
     logins = ""
     if with_demo and not settings.PRODUCTION and is_shop_empty():
         logins = fill_demo_shop(supervisor, environ)
-    supervisor.start(programs.worker(environ))
     supervisor.start(programs.web(place, environ))
     supervisor.start(programs.beat(environ))
     threading.Thread(
