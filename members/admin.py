@@ -250,6 +250,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "hold_seconds",
                     "last_attempt_seconds",
                     "grace_seconds",
+                    "expired_at_once",
                     "late_seconds",
                     "confirm_above_fen",
                     "short_seconds",
@@ -290,6 +291,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "quiet_until_hour",
                     "reminder_seconds",
                     "short_reminder_seconds",
+                    "reminded_at_once",
                 )
             },
         ),
