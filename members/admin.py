@@ -30,7 +30,9 @@ from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
-from payments import merging_page, renewal_state
+from payments import renewal_state
+from payments.guarded import Guarding
+from payments.merging_page import MERGE
 
 __all__ = [
     "auth_admin",
@@ -57,7 +59,8 @@ class TailFilter(ChosenOnly):
 
 
 @admin.register(Member)
-class MemberAdmin(PageAdmin):
+class MemberAdmin(Guarding, PageAdmin):
+    guarded = (MERGE,)
     page_template = "console/member.html"
     lookups = ("tail",)
     list_filter = (TailFilter,)
@@ -69,10 +72,8 @@ class MemberAdmin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.unblock_view)
-        merge = self.admin_site.admin_view(self.merge_view)
         return [
             path("unblock/", view, name="members_member_unblock"),
-            path("<int:pk>/merge/", merge, name="members_member_merge"),
             *[
                 path(
                     f"<int:pk>/real-name/{act}/",
@@ -88,10 +89,6 @@ class MemberAdmin(PageAdmin):
     def unblock_view(self, request: HttpRequest) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         return unblocking.page(request, context)
-
-    def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return merging_page.page(request, self.get_object(request, str(pk)), context)
 
     def real_name_view(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
