@@ -22,6 +22,7 @@ class Able:
 
     def __init__(self, refunds: RefundCapability) -> None:
         self.refunds = refunds
+        self.notice_methods = ("POST",)
         self.origins = ()
 
 

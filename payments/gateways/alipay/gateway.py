@@ -71,6 +71,7 @@ _SUBJECT = str.maketrans("/=&", "／＝＆")
 class AlipayGateway:
     code = "alipay"
     refunds = RefundCapability.PARTIAL
+    notice_methods = ("POST",)
 
     def __init__(
         self,
