@@ -28,7 +28,7 @@ from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from members import rules, signin  # noqa: E402
-from members.management.commands.demo import fill  # noqa: E402
+from members.demo import fill  # noqa: E402
 from members.models import Member, Plan, ShopRules  # noqa: E402
 from orders.checkout import place_order  # noqa: E402
 from orders.models import Order, Status  # noqa: E402

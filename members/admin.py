@@ -30,7 +30,8 @@ from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
-from payments import merging_page
+from payments.guarded import Guarding
+from payments.merging_page import MERGE
 from payments.renewing import renewal_state
 
 __all__ = [
@@ -58,7 +59,8 @@ class TailFilter(ChosenOnly):
 
 
 @admin.register(Member)
-class MemberAdmin(PageAdmin):
+class MemberAdmin(Guarding, PageAdmin):
+    guarded = (MERGE,)
     page_template = "console/member.html"
     lookups = ("tail",)
     list_filter = (TailFilter,)
@@ -70,10 +72,8 @@ class MemberAdmin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.unblock_view)
-        merge = self.admin_site.admin_view(self.merge_view)
         return [
             path("unblock/", view, name="members_member_unblock"),
-            path("<int:pk>/merge/", merge, name="members_member_merge"),
             *[
                 path(
                     f"<int:pk>/real-name/{act}/",
@@ -89,10 +89,6 @@ class MemberAdmin(PageAdmin):
     def unblock_view(self, request: HttpRequest) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         return unblocking.page(request, context)
-
-    def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return merging_page.page(request, self.get_object(request, str(pk)), context)
 
     def real_name_view(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts}
@@ -251,6 +247,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "hold_seconds",
                     "last_attempt_seconds",
                     "grace_seconds",
+                    "expired_at_once",
                     "late_seconds",
                     "confirm_above_fen",
                     "short_seconds",
@@ -291,6 +288,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "quiet_until_hour",
                     "reminder_seconds",
                     "short_reminder_seconds",
+                    "reminded_at_once",
                 )
             },
         ),

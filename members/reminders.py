@@ -6,7 +6,7 @@ the members whose end is near and not told yet; ``notifications`` delivers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain, islice
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 
+from kameng import clock
 from members import links, rules
 from members.models import Entitlement, Member, ShopRules
 from members.stacking import whole_second
@@ -42,8 +43,7 @@ EVENING = timedelta(hours=2)
 
 PAGE = 200
 AT_MOST = 2_000
-"""Members told in one run; the next run goes on. Bounds a run after a long outage,
-and what a clock gone wrong could do (FLT-33)."""
+"""Members told in one run; the next run goes on. Bounds a run after a long outage."""
 
 
 class Candidate(NamedTuple):
@@ -126,6 +126,8 @@ def schedule(*, now: datetime, at_most: int = AT_MOST) -> int:
     one transaction under the members' locks: an end cannot move while its reminder is
     being written, and several runs at once share the work. A repeated key is ignored
     (K23), so nobody is told twice.
+
+    raises  clock.TooMuch, having told nobody, when thousands are due at once
     """
     told, after = 0, None
     while told < at_most:
@@ -136,6 +138,8 @@ def schedule(*, now: datetime, at_most: int = AT_MOST) -> int:
                     :PAGE
                 ]
             ]
+            if len(page) == PAGE and after is None:
+                _refuse_mass(now)
             due = list(islice(_due(page, now), at_most - told))
             if due:
                 messages.queue(*chain.from_iterable(due), now=now)
@@ -144,6 +148,16 @@ def schedule(*, now: datetime, at_most: int = AT_MOST) -> int:
             break
         after = page[-1]
     return told
+
+
+def _refuse_mass(now: datetime) -> None:
+    """Raise when a wrong clock is likelier than so many ends in one moment (FLT-33)."""
+    at_most = rules.current().reminded_at_once
+    near = _near(now)
+    if near[at_most : at_most + 1].exists():
+        due = _due(map(Candidate._make, near), now)
+        if next(islice(due, at_most, None), None) is not None:
+            raise clock.TooMuch(at_most, "reminders")
 
 
 def missed(*, now: datetime, by: timedelta) -> Iterator[int]:
@@ -252,7 +266,7 @@ def _from(
     )
 
 
-def _due(page: list[Candidate], now: datetime) -> Iterator[list[Message]]:
+def _due(page: Iterable[Candidate], now: datetime) -> Iterator[list[Message]]:
     """The messages of each member on the page whose reminder is due."""
     for member in page:
         reminder = due_reminder(

@@ -16,6 +16,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "hold_seconds": (10 * 60, DAY),
     "last_attempt_seconds": (0, 5 * 60),
     "grace_seconds": (60, HOUR),
+    "expired_at_once": (50, 1_000_000),
     "late_seconds": (0, 7 * DAY),
     "confirm_above_fen": (0, 100_000_000),
     "short_seconds": (HOUR, 7 * DAY),
@@ -42,6 +43,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "quiet_until_hour": (0, 23),
     "reminder_seconds": (HOUR, 30 * DAY),
     "short_reminder_seconds": (HOUR, 3 * DAY),
+    "reminded_at_once": (200, 10_000_000),
     "renewal_notice_seconds": (5 * DAY, 30 * DAY),  # 网络交易监督管理办法, article 18
     "renewal_charge_seconds": (12 * HOUR, 2 * DAY),  # a gateway allows five days
     "renewal_retry_seconds": (HOUR, 11 * HOUR),

@@ -214,11 +214,8 @@ def returned_outside(
 
     raises  NotWaiting, versions.Stale
     """
-    refund = _refund(refund_id, version)
-    if refund.state != RefundState.MANUAL:
-        raise NotWaiting
+    refund = _by_hand(refund_id, version, reference)
     refund.state = RefundState.SUCCESS
-    refund.note = _joined(refund.note, reference)
     refunds.end_locked(
         refund, "returned-outside", reason=reference, actor=actor, now=now
     )
@@ -239,10 +236,7 @@ def give_up(
 
     raises  NotWaiting, versions.Stale
     """
-    refund = _refund(refund_id, version)
-    if refund.state != RefundState.MANUAL:
-        raise NotWaiting
-    refund.note = _joined(refund.note, reason)
+    refund = _by_hand(refund_id, version, reason)
     refund.seen_at = now
     refund.save(update_fields=["seen_at"])
     refunds.fail_locked(refund, "given up", actor=actor, now=now)
@@ -309,6 +303,15 @@ def _refund(refund_id: int, version: int | None) -> Refund:
     versions.check(order, version)
     refund = rows.get(pk=refund_id)
     refund.attempt.order = order
+    return refund
+
+
+def _by_hand(refund_id: int, version: int | None, note: str) -> Refund:
+    """The same for one that is to be made outside, with a word more in its note."""
+    refund = _refund(refund_id, version)
+    if refund.state != RefundState.MANUAL:
+        raise NotWaiting
+    refund.note = _joined(refund.note, note)
     return refund
 
 

@@ -1,9 +1,9 @@
 """Guarded actions of the console (R24): a page that says what will happen, a reason, the
-version of the order that was seen, a right of its own, and a line in the log.
+version of what was seen, a right of its own, and a line in the log.
 
 Rows are never edited; an action calls one domain function, which decides under the
-order's lock. A page that is out of date is refused and shown anew (I3), so pressing
-twice acts once (I4).
+locks. A page that is out of date is refused and shown anew (I3), so pressing twice acts
+once (I4).
 """
 
 from __future__ import annotations
@@ -34,25 +34,35 @@ from orders.versions import Stale
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
+STALE = gettext_lazy("这一单刚有变化，什么也没做。看过新的情况再决定。")
+
 type Facts = list[tuple[str, str]]
 
 
 class GuardedForm(forms.Form):
     """What every action asks for; ``tail`` proves that the right order was meant.
 
-    row  that the action is about; order, where it has one
+    row      that the action is about; order, where it has one
+    version  of what was shown, see ``shown_version``
+    rests_on fields without which a preview can show nothing
     """
 
     required_css_class = "required"
-    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    rests_on: tuple[str, ...] = ()
+    version: forms.Field = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, row: Any, now: datetime, **kwargs: Any) -> None:
         self.row, self.now = row, now
         self.order = order_of(row)
         super().__init__(*args, **kwargs)
 
+    def shown_version(self) -> object:
+        """What the page shows as of now; None where nothing can have changed."""
+        return self.order.version if self.order else None
+
     def clean(self) -> dict[str, Any]:
-        if self.order is not None and self.cleaned_data.get("version") is None:
+        named = self.cleaned_data.get("version")
+        if named is None and self.shown_version() is not None:
             raise forms.ValidationError(_("页面过期了，请再点一次"))
         return self.cleaned_data
 
@@ -82,6 +92,8 @@ class Guarded:
     facts       what will happen, from a form that may be incomplete
     do          calls the domain; the words said afterwards
     refusals    what ``do`` may raise, said in ``words``
+    stale       the words for a page that is out of date
+    is_logged   ``do`` writes the log's line itself, together with its effect
     """
 
     name: str
@@ -94,6 +106,8 @@ class Guarded:
     refusals: tuple[type[Exception], ...]
     words: Callable[[Exception], str]
     has_preview: bool = False
+    stale: StrPromise = STALE
+    is_logged: bool = False
 
 
 def order_of(row: Any) -> Order | None:
@@ -104,7 +118,7 @@ def order_of(row: Any) -> Order | None:
         case _ if hasattr(row, "order"):
             order: Order = row.order
             return order
-    attempt = row.attempt
+    attempt = getattr(row, "attempt", None)
     return attempt.order if attempt else None
 
 
@@ -180,18 +194,21 @@ class Guarding(admin.ModelAdmin):
         if not action.is_offered(row, now):
             return self.shown(request, row, action, None, status=409)
         if "confirm" not in request.POST:
-            return self.shown(request, row, action, self.form_for(request, row, action))
+            form = self.form_for(request, row, action)
+            is_vain = form.is_bound and not form.errors.keys().isdisjoint(form.rests_on)
+            status = 422 if is_vain else 200
+            return self.shown(request, row, action, form, status=status)
         form = action.form(request.POST, row=row, now=now)
         if not form.is_valid():
             return self.shown(request, row, action, form, status=422)
         try:
             words = action.do(Deed(row, form.cleaned_data, staff_of(request), now))
         except Stale:
-            error = _("这一单刚有变化，什么也没做。看过新的情况再决定。")
-            return self.refused(request, pk, action, error)
+            return self.refused(request, pk, action, str(action.stale))
         except action.refusals as refusal:
             return self.refused(request, pk, action, action.words(refusal))
-        self.log_change(request, row, f"{action.label} {self.reason(form)}".strip())
+        if not action.is_logged:
+            self.log_change(request, row, f"{action.label} {self.reason(form)}".strip())
         messages.success(request, words)
         return HttpResponseRedirect(self.page_of(row))
 
@@ -200,13 +217,15 @@ class Guarding(admin.ModelAdmin):
     ) -> GuardedForm:
         """Empty at first; a preview keeps what was typed. Either names the version."""
         now = now_of(request)
-        order = order_of(row)
-        version = order.version if order else None
-        if request.method == "POST":
-            typed = request.POST.copy()
-            typed["version"] = "" if version is None else str(version)
-            return action.form(typed, row=row, now=now)
-        return action.form(row=row, now=now, initial={"version": version})
+        if request.method != "POST":
+            form = action.form(row=row, now=now)
+            form.initial["version"] = form.shown_version()
+            return form
+        typed = request.POST.copy()
+        form = action.form(typed, row=row, now=now)
+        version = form.shown_version()
+        typed["version"] = "" if version is None else str(version)
+        return form
 
     def refused(
         self, request: HttpRequest, pk: int, action: Guarded, error: str

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from kameng import clock
 from members import rules
 from notifications import outbox
 from orders.closing import Closing, close_locked, lock_order
@@ -145,14 +146,28 @@ def expire_due(*, now: datetime, limit: int = 100) -> int:
 
     Each live attempt is closed at the gateway first. While a gateway cannot be reached
     the order waits, at most ten minutes longer (R9).
+
+    raises  clock.TooMuch, having done nothing, when hundreds have waited longer still
     """
     grace = timedelta(seconds=rules.current().grace_seconds)
     due = Order.objects.filter(status=Status.PENDING, expires_at__lte=now)
+    _refuse_mass(due.filter(expires_at__lte=now - grace))
     expired = 0
     for order in due.order_by("expires_at")[:limit]:
         if _close_all(order, now=now) or now >= order.expires_at + grace:
             expired += _expire(order, now=now) == Closing.DONE
     return expired
+
+
+def _refuse_mass(forgotten: QuerySet[Order]) -> None:
+    """Raise when a wrong clock is likelier than so many orders that no sweep has seen.
+
+    Nobody waits for it: their pages say already that they are over, and what was paid
+    is still found by the polls (FLT-33).
+    """
+    at_most = rules.current().expired_at_once
+    if forgotten.order_by("expires_at")[at_most : at_most + 1].exists():
+        raise clock.TooMuch(at_most, "orders past their hold")
 
 
 def _close_all(order: Order, *, now: datetime) -> bool:

@@ -227,7 +227,7 @@ def cancel(request: ShopRequest, no: str) -> HttpResponse:
 def notify(request: ShopRequest, gateway: str) -> HttpResponse:
     """A gateway's notice; a gateway that is off answers 404 (security 34)."""
     adapter = gateways.get(gateway)
-    if adapter is None or (request.method == "GET" and gateway != "epay"):
+    if adapter is None or request.method not in adapter.notice_methods:
         raise Http404
     reply = notices.receive(
         adapter,

@@ -12,7 +12,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from kameng import clock
 from members import catalogue, rules, visits
-from members.management.commands.demo import fill
+from members.demo import fill
 from members.models import Member, Plan
 from notifications import outbox, wake
 from payments import epay_channels

@@ -25,6 +25,11 @@ class ShopRules(models.Model):
     grace_seconds = models.PositiveIntegerField(
         _("网关联系不上时的宽限"), default=10 * 60
     )
+    expired_at_once = models.PositiveIntegerField(
+        _("超时没处理的订单多到几单就停"),
+        default=500,
+        help_text=_("也许是时钟错了。看过时钟再调大。"),
+    )
     late_seconds = models.PositiveIntegerField(_("迟到的钱仍可开通"), default=24 * 3600)
     confirm_above_fen = models.PositiveIntegerField(
         _("多少以上先查单再入账（分）"), default=50_000
@@ -77,6 +82,11 @@ class ShopRules(models.Model):
     reminder_seconds = models.PositiveIntegerField(_("提前提醒"), default=72 * 3600)
     short_reminder_seconds = models.PositiveIntegerField(
         _("短期会员提前提醒"), default=6 * 3600
+    )
+    reminded_at_once = models.PositiveIntegerField(
+        _("要提醒的会员多到几个就停"),
+        default=5_000,
+        help_text=_("也许是时钟错了。看过时钟再调大。"),
     )
 
     renewal_notice_seconds = models.PositiveIntegerField(

@@ -273,6 +273,8 @@ class Gateway(Protocol):
     code: str
     """Folder name, URL name and ``Attempt.gateway``: ``alipay``, ``wechat`` ..."""
     refunds: RefundCapability
+    notice_methods: tuple[str, ...]
+    """How its notices come: ``POST``, also ``GET``."""
     origins: tuple[str, ...]
     """Origins (scheme://host[:port]) a shopper's browser may be sent to; the first is
     the gateway's own."""

@@ -1,4 +1,4 @@
-"""The console's cases of reconciliation, and the one action they have."""
+"""The console's cases of reconciliation, and the one guarded action they have."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseNotAllowed,
-    HttpResponseRedirect,
-)
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -26,7 +18,7 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, LookupAdmin, PageAdmin, chip, now_of
 from kameng.templatetags.shop import moment, yuan
-from members.models import Member
+from payments.guarded import Deed, Facts, Guarded, GuardedForm, Guarding
 from payments.models import Attempt, Refund
 from payments.order_story import gateway_label
 from payments.reconciling import bill_days, differences
@@ -43,13 +35,59 @@ LOOKS = {
 }
 
 
-class ResolveForm(forms.Form):
-    version = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+class ResolveForm(GuardedForm):
     reason = forms.CharField(
         label=gettext_lazy("说明"),
         max_length=200,
+        help_text=gettext_lazy(
+            "查清之后写明原因。这里不动钱：要入账或退款，请到支付尝试或订单页。"
+        ),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
+
+    def shown_version(self) -> int:
+        version: int = self.row.version
+        return version
+
+
+def _is_open(row: BillDifference, now: datetime) -> bool:
+    return row.state == DifferenceState.OPEN
+
+
+def _facts(row: BillDifference, form: GuardedForm, now: datetime) -> Facts:
+    return [
+        (_("对账差异"), row.get_kind_display()),
+        (_("网关"), gateway_label(row.gateway)),
+        (_("单号"), row.number),
+        (_("平台交易号"), row.txn_id or "–"),
+        (_("网关的金额"), amount(row.theirs_fen)),
+        (_("本店的金额"), amount(row.ours_fen)),
+    ]
+
+
+def _resolve(deed: Deed) -> str:
+    differences.resolve(
+        deed.row.pk,
+        version=deed.data["version"],
+        actor=deed.actor,
+        reason=deed.data["reason"],
+        now=deed.now,
+    )
+    return _("已处理。")
+
+
+RESOLVE = Guarded(
+    "resolve",
+    gettext_lazy("处理完毕"),
+    "payments.change_billdifference",
+    ResolveForm,
+    is_offered=_is_open,
+    facts=_facts,
+    do=_resolve,
+    refusals=(differences.NotOpen,),
+    words=lambda refusal: _("这一条已经变了，没有处理。请看现在的情况。"),
+    is_logged=True,
+)
 
 
 class OpenFilter(ClosedFilter):
@@ -71,7 +109,8 @@ class OpenFilter(ClosedFilter):
 
 
 @admin.register(BillDifference)
-class BillDifferenceAdmin(Reporting, PageAdmin):
+class BillDifferenceAdmin(Guarding, Reporting, PageAdmin):
+    guarded = (RESOLVE,)
     page_template = "console/difference.html"
     lookups = ("case",)
     list_filter = (OpenFilter,)
@@ -81,11 +120,6 @@ class BillDifferenceAdmin(Reporting, PageAdmin):
         listing = reverse("admin:payments_billdifference_changelist")
         count = differences.waiting().count()
         return [Tile(_("对账差异"), count, f"{listing}?case=open", is_case=True)]
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.resolve_view)
-        name = "payments_billdifference_resolve"
-        return [path("<int:pk>/resolve/", view, name=name), *super().get_urls()]
 
     @admin.display(description=gettext_lazy("网关"))
     def gateway_name(self, row: BillDifference) -> str:
@@ -118,55 +152,6 @@ class BillDifferenceAdmin(Reporting, PageAdmin):
             "refund": refund,
         }
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if isinstance(response, TemplateResponse) and response.context_data:
-            row = response.context_data["difference"]
-            if may_resolve(request) and row.state == DifferenceState.OPEN:
-                response.context_data["form"] = ResolveForm(
-                    initial={"version": row.version}
-                )
-        return response
-
-    def resolve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Close a case with a reason; twice, or from an old page, changes nothing."""
-        if not may_resolve(request):
-            raise PermissionDenied
-        assert isinstance(request.user, Member)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        row = get_object_or_404(BillDifference, pk=pk)
-        form = ResolveForm(request.POST)
-        if not form.is_valid():
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                **self.page(row, now=now_of(request)),
-                "form": form,
-            }
-            return TemplateResponse(request, self.page_template, context, status=422)
-        try:
-            differences.resolve(
-                row.pk,
-                version=form.cleaned_data["version"],
-                actor=request.user,
-                reason=form.cleaned_data["reason"],
-                now=now_of(request),
-            )
-        except differences.NotOpen:
-            words = _("这一条已经变了，没有处理。请看现在的情况。")
-            messages.error(request, words)
-        else:
-            messages.success(request, _("已处理。"))
-        page = reverse("admin:payments_billdifference_change", args=[row.pk])
-        return HttpResponseRedirect(page)
-
 
 @admin.register(BillDay)
 class BillDayAdmin(Reporting, LookupAdmin):
@@ -197,10 +182,6 @@ class BillDayAdmin(Reporting, LookupAdmin):
     @admin.display(description=gettext_lazy("最近错误"))
     def trouble(self, row: BillDay) -> str:
         return mask(row.last_error) or "–"
-
-
-def may_resolve(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm("payments.change_billdifference"))
 
 
 def amount(fen: int | None) -> str:

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from members import pricing_history
+from members.demo import fill
 from members.ladder import Step, breaks_ladder
-from members.management.commands.demo import fill
 from members.models import Member, Plan
 from tests.console.conftest import signed_in
 from tests.console.form_of import form_of

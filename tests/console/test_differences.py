@@ -40,10 +40,13 @@ def page_of(case: BillDifference) -> str:
     return reverse("admin:payments_billdifference_change", args=[case.pk])
 
 
+def action_of(case: BillDifference) -> str:
+    return reverse("admin:payments_billdifference_resolve", args=[case.pk])
+
+
 def close(client: Client, case: BillDifference, **other: object):
-    fields = {"version": case.version, "reason": "已退给买家"} | other
-    url = reverse("admin:payments_billdifference_resolve", args=[case.pk])
-    return client.post(url, fields, follow=True)
+    fields = {"version": case.version, "reason": "已退给买家", "confirm": "1"} | other
+    return client.post(action_of(case), fields, follow=True)
 
 
 def test_the_front_page_counts_open_cases_and_leads_to_them(
@@ -62,15 +65,18 @@ def test_an_operator_closes_a_case_with_a_reason(
     as_operator: Client, operator: Member, case: BillDifference
 ):
     """R24"""
-    shown = as_operator.get(page_of(case)).content.decode()
+    assert action_of(case) in as_operator.get(page_of(case)).content.decode()
+    assert action_of(case) in as_operator.get(LISTING).content.decode()
+    shown = as_operator.get(action_of(case)).content.decode()
     assert 'name="reason"' in shown
+    assert "¥15.00" in shown
     answer = close(as_operator, case)
     assert "已处理。" in answer.content.decode()
     case.refresh_from_db()
     assert (case.state, case.actor, case.reason) == ("resolved", operator, "已退给买家")
     assert LogEntry.objects.get().user == operator
     after = as_operator.get(page_of(case)).content.decode()
-    assert 'name="reason"' not in after
+    assert action_of(case) not in after
     assert "已退给买家" in after
 
 
@@ -85,7 +91,8 @@ def test_pressed_twice_it_is_closed_once(as_operator: Client, case: BillDifferen
     """I4"""
     close(as_operator, case)
     again = close(as_operator, case, reason="另一个说法")
-    assert "没有处理" in again.content.decode()
+    assert again.status_code == 409
+    assert "已经处理过" in again.content.decode()
     case.refresh_from_db()
     assert case.reason == "已退给买家"
     assert LogEntry.objects.count() == 1
@@ -94,16 +101,19 @@ def test_pressed_twice_it_is_closed_once(as_operator: Client, case: BillDifferen
 def test_an_old_page_closes_nothing(as_operator: Client, case: BillDifference):
     """I3"""
     answer = close(as_operator, case, version=case.version + 1)
+    assert answer.status_code == 409
     assert "没有处理" in answer.content.decode()
     case.refresh_from_db()
     assert case.state == "open"
+    assert close(as_operator, case, version="").status_code == 422
 
 
 def test_support_reads_and_closes_nothing(as_support: Client, case: BillDifference):
     """security 68"""
     shown = as_support.get(page_of(case))
     assert shown.status_code == 200
-    assert 'name="reason"' not in shown.content.decode()
+    assert action_of(case) not in shown.content.decode()
+    assert as_support.get(action_of(case)).status_code == 403
     assert close(as_support, case).status_code == 403
     case.refresh_from_db()
     assert case.state == "open"

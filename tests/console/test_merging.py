@@ -75,7 +75,7 @@ def test_i12_seen_confirmed_and_told(
         assert words in shown
     assert fresh(other).is_active
     answer = confirm(as_operator, buyer, form_in(shown))
-    assert (answer.status_code, answer["Location"]) == (303, page_of(buyer))
+    assert (answer.status_code, answer["Location"]) == (302, page_of(buyer))
     assert fresh(buyer).paid_until == NOON + timedelta(days=12)
     assert fresh(other).merged_into == buyer
     entries = LogEntry.objects.all()
@@ -94,7 +94,7 @@ def test_i4_pressed_twice_it_happens_once(
     as_operator: Client, buyer: Member, other: Member
 ) -> None:
     form = form_in(preview(as_operator, buyer).text)
-    assert confirm(as_operator, buyer, form).status_code == 303
+    assert confirm(as_operator, buyer, form).status_code == 302
     again = confirm(as_operator, buyer, form)
     assert again.status_code == 422
     assert "没有这个账号" in again.text
@@ -114,7 +114,7 @@ def test_i3_an_old_page_is_refused_and_shown_anew(
     assert stale.status_code == 409
     assert "刚有变化，什么也没做" in stale.text
     assert fresh(other).is_active
-    assert confirm(as_operator, buyer, form_in(stale.text)).status_code == 303
+    assert confirm(as_operator, buyer, form_in(stale.text)).status_code == 302
 
 
 def test_nothing_is_confirmed_that_was_not_shown(
@@ -128,7 +128,7 @@ def test_nothing_is_confirmed_that_was_not_shown(
     third = Member.objects.create_user("+8613700137007")
     seen = form_in(preview(as_operator, buyer).text) | {"other": str(third.phone)}
     assert confirm(as_operator, buyer, seen).status_code == 409
-    made_up = form | {"seen": "x"}
+    made_up = form | {"version": "x"}
     assert confirm(as_operator, buyer, made_up).status_code == 409
     assert Member.objects.filter(merged_into__isnull=False).count() == 0
 

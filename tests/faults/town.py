@@ -270,7 +270,7 @@ def open_shop(town: Town) -> None:
 
     from goods import demo as zone
     from goods.models import Goods
-    from members.management.commands.demo import fill
+    from members.demo import fill
     from members.models import Member, ShopRules
 
     call_command("migrate", interactive=False, verbosity=0)

@@ -35,10 +35,12 @@ from kameng import clock, doctor, freshness
 from kameng.clock import of_database
 from kameng.doctor import Level
 from kameng.models import JobRun
-from members.models import Member, Passkey, Plan
+from members import rules
+from members.models import Member, Passkey, Plan, ShopRules
 from notifications.models import Outbox
 from orders.models import Order, Status
 from tests.goods.shelves import make_goods
+from tests.shopping import Till
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULE = shop_settings.CELERY_BEAT_SCHEDULE
@@ -169,6 +171,24 @@ def test_a_machine_whose_clock_is_ahead_runs_no_job(
     assert said.count("failed: Astray") == len(SCHEDULE)
     assert "+600 s off the database's" in caplog.text
     assert not JobRun.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_job_that_finds_too_much_at_once_stops_and_says_what_to_do(
+    shop: None, member: Member, caplog: pytest.LogCaptureFixture
+):
+    """FLT-33: the clock of everything is a day ahead; the other jobs run."""
+    ShopRules.objects.update(expired_at_once=0)
+    rules.forget()
+    order = Till(timezone.now() - timedelta(days=1)).place(member)
+    code, said = command("sweep")
+    assert code == 2
+    assert "expire-orders        failed: TooMuch" in said
+    assert "look at the clock" in caplog.text
+    order.refresh_from_db()
+    assert order.status == Status.PENDING
+    noted = set(JobRun.objects.values_list("name", flat=True))
+    assert noted == set(SCHEDULE) - {"expire-orders"}
 
 
 @pytest.mark.django_db

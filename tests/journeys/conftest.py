@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_pla
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from members.management.commands.demo import fill
+from members.demo import fill
 from tests.browser import CHROMIUM_ARGUMENTS, find_chromium
 from tests.sandbox_process import Sandbox, running_sandbox
 

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kameng import clock
 from members import links, reminders, rules, timeline
 from members.models import Entitlement, Member, ShopRules, Tier
 from members.reminders import Reminder, due_reminder, quiet_hours
@@ -334,8 +335,8 @@ def test_an_sms_held_up_into_the_night_waits_for_the_morning(
     """E7: the worker stood still from the evening on."""
     give(holder, DAY)
     reminders.schedule(now=beijing("11-22 20:00"))
-    for clock in ("11-22 22:00", "11-23 03:00", "11-23 07:59"):
-        outbox.run_due(now=beijing(clock))
+    for at in ("11-22 22:00", "11-23 03:00", "11-23 07:59"):
+        outbox.run_due(now=beijing(at))
         assert inbox == []
     outbox.run_due(now=beijing("11-23 08:01"))
     assert len(inbox) == 1
@@ -444,6 +445,27 @@ def test_many_who_are_not_due_hide_nobody_and_cost_nothing(
         assert reminders.schedule(now=NOW) == 1
     assert len([s for s in statements if "SAVEPOINT" not in s["sql"]]) <= 4
     assert Notification.objects.filter(channel="site").count() == 10
+
+
+@pytest.mark.django_db
+def test_a_clock_gone_wrong_reminds_nobody(
+    holder: Member, monkeypatch: pytest.MonkeyPatch
+):
+    """FLT-33: more than the operator expects at once, so nobody is told; those whose
+    time has not come do not count."""
+    monkeypatch.setattr(reminders, "PAGE", 4)
+    ShopRules.objects.update(reminded_at_once=8)
+    rules.forget()
+    crowd(30, NOW + 2 * DAY - SECOND, bought=6 * DAY)  # due tomorrow, and nearer
+    crowd(8, NOW + 2 * DAY, bought=30 * DAY)
+    assert reminders.schedule(now=NOW) == 8
+    crowd(9, NOW + 2 * DAY, bought=30 * DAY)
+    with pytest.raises(clock.TooMuch, match="more than 8 reminders"):
+        reminders.schedule(now=NOW)
+    assert Notification.objects.filter(channel="site").count() == 8
+    ShopRules.objects.update(reminded_at_once=9)
+    rules.forget()
+    assert reminders.schedule(now=NOW) == 9
 
 
 @pytest.mark.django_db

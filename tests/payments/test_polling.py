@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from members.models import Member
+from kameng import clock
+from members import rules
+from members.models import Member, ShopRules
 from orders.closing import Closing
 from orders.models import Order
 from payments import polling
@@ -179,6 +181,40 @@ def test_after_two_hours_without_a_scheduler_all_is_reconciled(
     assert fresh(unpaid.order).status == "expired"
     till.run_outbox()
     assert broken(till.now) == []
+
+
+def test_a_heap_of_orders_is_not_ended_by_a_clock_gone_wrong(
+    book: Till, member: Member
+):
+    """FLT-33: both clocks jumped by a day; money is still found, nothing ends. Once a
+    person has looked and raised the number, all of them do."""
+    ShopRules.objects.update(expired_at_once=2)
+    rules.forget()
+    bills = [book.bill(member) for _ in range(3)]
+    book.wait(days=1)
+    with pytest.raises(clock.TooMuch, match="more than 2 orders"):
+        book.expire()
+    assert {fresh(bill.order).status for bill in bills} == {"pending"}
+    book.hear(bills[0])
+    assert fresh(bills[0].order).status == "paid"
+    ShopRules.objects.update(expired_at_once=1)
+    rules.forget()
+    with pytest.raises(clock.TooMuch):
+        book.expire()
+    ShopRules.objects.update(expired_at_once=2)
+    rules.forget()
+    assert book.expire() == 2
+    assert [fresh(bill.order).status for bill in bills[1:]] == ["expired"] * 2
+
+
+def test_orders_that_wait_for_a_gateway_are_no_heap(book: Till, member: Member):
+    """R9 and FLT-33: an outage of ten minutes alarms nobody."""
+    ShopRules.objects.update(expired_at_once=1)
+    rules.forget()
+    for _ in range(3):
+        book.bill(member)  # at a gateway that is off
+    book.wait(minutes=39, seconds=59)
+    assert book.expire() == 0
 
 
 # --- Cancelling --------------------------------------------------------------------

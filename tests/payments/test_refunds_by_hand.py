@@ -23,6 +23,7 @@ class Able:
 
     def __init__(self, refunds: RefundCapability) -> None:
         self.refunds = refunds
+        self.notice_methods = ("POST",)
         self.origins = ()
 
 

@@ -135,7 +135,7 @@ def test_a_new_shop_has_no_account_at_all(db: None) -> None:
 
 def test_no_default_password_opens_the_demo_shop(world: World) -> None:
     """67: the staff that ``demo`` makes has passwords that were drawn by lot."""
-    from members.management.commands.demo import make_staff
+    from members.demo import make_staff
 
     passwords = make_staff()
     assert all(len(password) >= 16 for password in passwords.values())

@@ -125,7 +125,7 @@ from django.core.management import call_command
 settings.STATIC_ROOT = sys.argv[1]
 call_command("collectstatic", verbosity=0, interactive=False)
 from django.test import Client
-from members.management.commands.demo import fill
+from members.demo import fill
 call_command("migrate", verbosity=0, interactive=False)
 fill()
 from members.models import Member

@@ -1,15 +1,12 @@
-"""``manage.py demo``: an empty database becomes the demo shop."""
+"""The demo shop: its tiers, plans and staff; ``manage.py demo`` puts it all together."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 from django.utils import timezone
 
-from goods import demo as zone
 from members import staff_roles
 from members.models import (
     Benefit,
@@ -61,21 +58,6 @@ BENEFITS = (
     ("stacking", "剩余时间不作废", "Remaining time is kept", ("", ""), ("", "")),
     ("renewal", "到期前提醒", "Reminder before the end", ("", ""), ("", "")),
 )
-
-
-class Command(BaseCommand):
-    help = "Fill an empty database with the demo shop and print its staff passwords."
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        if Plan.objects.exists() or Member.objects.exists():
-            raise CommandError("The database is not empty; nothing was changed.")
-        with transaction.atomic():
-            fill()
-            zone.fill(now=timezone.now())
-            passwords = make_staff()
-        self.stdout.write("The demo shop is ready. Staff accounts, shown only now:")
-        for name, password in passwords.items():
-            self.stdout.write(f"  {name}  {password}")
 
 
 def fill() -> None:
