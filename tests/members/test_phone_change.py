@@ -138,9 +138,7 @@ def test_of_two_who_want_the_same_unused_number_one_gets_it(
     long_ago = now - recycled.UNUSED
     old = Member.objects.create(phone=OTHER_PHONE, created_at=long_ago)
     two = [Member.objects.create(created_at=now) for _ in range(2)]
-    ends = at_once(
-        2, lambda n: phone_change.change(two[n].pk, OTHER_PHONE, now=now).pk
-    )
+    ends = at_once(2, lambda n: phone_change.change(two[n].pk, OTHER_PHONE, now=now).pk)
     taken = [end for end in ends if isinstance(end, phone_change.Taken)]
     assert len(taken) == 1
     assert Member.objects.get(phone=OTHER_PHONE) in two
