@@ -403,6 +403,11 @@ def test_the_chosen_plan_comes_along(in_wechat: Client, far: FarSide) -> None:
     assert done["Location"] == "/membership/temporary/?plan=temporary-30"
 
 
+def test_how_many_pieces_she_wants_comes_along(in_wechat: Client, far: FarSide) -> None:
+    done = sign_in(in_wechat, far, ALICE, next="/zone/card/", quantity="3")
+    assert done["Location"] == "/zone/card/?quantity=3"
+
+
 @pytest.mark.parametrize("plan", ["a&next=//evil", "#x", "\r\nSet-Cookie: a=b"])
 def test_a_hostile_plan_stays_a_value(
     in_wechat: Client, far: FarSide, plan: str
