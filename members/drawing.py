@@ -14,7 +14,7 @@ from enum import StrEnum
 from django.db.models import Q
 
 from members import catalogue
-from members.models import Entitlement, Member, Pause, Segment
+from members.models import Entitlement, EntitlementSource, Member, Pause, Segment
 from members.stacking import Bought, lay_out
 from members.timeline import time_left
 
@@ -62,6 +62,7 @@ class Lane:
     """One purchase or gift with all stretches in which it runs, or one pause.
 
     held_seconds  what goes on after the pause; no moment can be named for it
+    is_gift       it came with a gift code; with neither that nor an order, from support
     """
 
     state: State
@@ -69,6 +70,7 @@ class Lane:
     tier_name: str = ""
     order_no: str = ""
     order_title: str = ""
+    is_gift: bool = False
     held_seconds: int = 0
     pieces: list[tuple[Look, datetime, datetime]] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
@@ -131,6 +133,7 @@ def _lane(entitlement: Entitlement) -> Lane:
         tier_name=catalogue.tier_name(entitlement.tier),
         order_no=order.no if order else "",
         order_title=order.title if order else "",
+        is_gift=entitlement.source == EntitlementSource.GIFT,
     )
 
 

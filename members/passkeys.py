@@ -228,7 +228,7 @@ def recognise(answer: str, *, challenge: str, now: datetime) -> Member:
 
     She is held, so that of two answers with one counter only one is taken.
 
-    raises  Refused; WentBack, which marks the owner as a risk for a day
+    raises  Refused; WentBack, which marks the owner as a risk for a day and tells her
     """
     credential = _parsed(answer)
     known = Passkey.objects.filter(credential_id=str(credential.get("id"))[:1400])
@@ -250,6 +250,7 @@ def recognise(answer: str, *, challenge: str, now: datetime) -> Member:
         if went_back:
             member.risk_flag_until = now + RISK
             member.save(update_fields=["risk_flag_until"])
+            security_notices.passkey_copied(member, found, now=now)
         else:
             found.sign_count, found.used_at = count, now
             found.save(update_fields=["sign_count", "used_at"])

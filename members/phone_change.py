@@ -19,10 +19,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther
-from members import confirm, phone_step, phones, security_notices
+from members import confirm, phone_step, phones, recycled, security_notices
 from members.models import Member, Purpose
 from members.phone_step import FieldError, Step
-from members.timeline import lock_member
+from members.timeline import lock_members
 
 
 class Taken(Exception):
@@ -35,16 +35,20 @@ def change(member_id: int, phone: str, *, now: datetime) -> Member:
     The old number is told: whoever holds it learns that it opens nothing any more
     (security 30).
 
-    The old number is free afterwards: who gets it next starts with an empty account
-    (security 21).
+    The old number is free afterwards: who gets it next starts with an empty account. A
+    number that another account has not used for half a year leaves that account as it
+    would at a sign-in (security 21).
 
     raises  Taken
     """
+    others = Member.objects.filter(phone=phone).exclude(pk=member_id)
     try:
         with transaction.atomic(durable=True):
-            member = lock_member(member_id)
-            if Member.objects.filter(phone=phone).exclude(pk=member.pk).exists():
-                raise Taken
+            ids = others.values_list("pk", flat=True)
+            member, *holders = lock_members(member_id, *ids)
+            for holder in holders:
+                if not recycled.let_go_locked(holder, phone, now=now):
+                    raise Taken
             former, member.phone = member.phone, phone
             member.password = make_password(None)
             member.phone_proved_at = now
@@ -79,14 +83,19 @@ def phone(request: MemberRequest) -> HttpResponse:
     complaint = phone_step.prove(request, typed, code, Purpose.PHONE, now=request.now)
     if complaint is not None:
         return _page(request, complaint, code)
+    new = phones.parse(typed)
+    holders = Member.objects.filter(phone=new).exclude(pk=request.user.pk)
+    was_of_another = holders.exists()
     try:
-        changed = change(request.user.pk, phones.parse(typed), now=request.now)
+        changed = change(request.user.pk, new, now=request.now)
     except Taken:
         words = _("这个号码已经有自己的账号了。想合在一起，请联系客服")
         error = FieldError("phone", words)
         return _page(request, Step(phone_step.entry(), 409, (error,)))
     update_session_auth_hash(request, changed)
     messages.success(request, _("手机号换好了，其他设备要重新登录"))
+    if was_of_another:
+        messages.info(request, recycled.left_behind())
     return SeeOther(reverse("account-identities"))
 
 

@@ -49,11 +49,7 @@ def start_afresh(member_id: int, phone: str, *, now: datetime) -> Member:
     Of two who do it at once the second gets the account of the first. Whoever has used
     the old account meanwhile keeps it.
     """
-    old = lock_member(member_id)
-    if old.phone == phone and is_unused(old, now=now):
-        old.phone = old.phone_proved_at = None
-        old.save(update_fields=["phone", "phone_proved_at"])
-        security_notices.phone_left(old, now=now)
+    let_go_locked(lock_member(member_id), phone, now=now)
     new = Member(
         phone=phone,
         password=make_password(None),
@@ -62,6 +58,17 @@ def start_afresh(member_id: int, phone: str, *, now: datetime) -> Member:
     )
     Member.objects.bulk_create([new], ignore_conflicts=True)
     return Member.objects.get(phone=phone)
+
+
+def let_go_locked(old: Member, phone: str, *, now: datetime) -> bool:
+    """Take a long unused number from a locked account, which is told so; False when the
+    account has another number by now or was used meanwhile."""
+    if old.phone != phone or not is_unused(old, now=now):
+        return False
+    old.phone = old.phone_proved_at = None
+    old.save(update_fields=["phone", "phone_proved_at"])
+    security_notices.phone_left(old, now=now)
+    return True
 
 
 def proof(member: Member, *, now: datetime) -> dict[str, Any]:
@@ -88,3 +95,7 @@ def use_again(member: Member, kept: Any) -> None:
 
 def afresh() -> str:
     return _("这个号码很久没用，已经开了新账号。要找回以前的会员和订单，请联系客服")
+
+
+def left_behind() -> str:
+    return _("这个号码以前有过一个很久没用的账号。那也是你的话，请联系客服合在一起")

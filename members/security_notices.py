@@ -14,6 +14,7 @@ from notifications.messages import Channel, Message
 
 PHONE_CHANGED = "phone_changed"
 PHONE_LEFT = "phone_left"
+PASSKEY_COPIED = "passkey_copied"
 ADDED, REMOVED = "way_added", "way_removed"
 LATE = timedelta(days=1)
 """An SMS that could not go out until then says nothing new."""
@@ -45,6 +46,12 @@ def phone_left(member: Member, *, now: datetime) -> None:
     """For her own eyes alone: the number is in another hand (security 21)."""
     key = f"{PHONE_LEFT}:{member.pk}:{int(now.timestamp())}"
     _tell(PHONE_LEFT, member, key, {}, channels=(Channel.SITE,), now=now)
+
+
+def passkey_copied(member: Member, passkey: Passkey, *, now: datetime) -> None:
+    """For her own eyes, once a day at most: its counter went back (security 29)."""
+    key = f"{PASSKEY_COPIED}:{passkey.pk}:{now.date()}"
+    _tell(PASSKEY_COPIED, member, key, {}, channels=(Channel.SITE,), now=now)
 
 
 @messages.phone_of(PHONE_CHANGED)

@@ -19,6 +19,7 @@ KINDS = {
     "phone_left": _("手机号给了别人"),
     "way_added": _("多了登录方式"),
     "way_removed": _("少了登录方式"),
+    "passkey_copied": _("通行密钥可能被复制"),
 }
 
 

@@ -25,7 +25,7 @@ KINDS = (
 """What members are told on the site and by SMS; the SMS kind ``code`` is no message."""
 SITE_KINDS = (
     *("renewal_off", "renewal_price", "renewal_failed", "renewal_retry"),
-    "phone_left",
+    *("phone_left", "passkey_copied"),
 )
 """What only the site says in so many words; an SMS about it is an ``expiring``."""
 
@@ -70,6 +70,9 @@ def site(kind: str, params: Params, *, now: datetime) -> tuple[str, str]:
             return title, body.format(**words)
         case "phone_changed" | "phone_left" | "way_added" | "way_removed":
             return _site_security(kind, words)
+        case "passkey_copied":
+            title = gettext("有人用一把可能被复制过的通行密钥登录，没有放行")
+            return title, gettext("不放心就在「通行密钥」里删掉它，再加一把新的。")
     raise ValueError(f"no site text for {kind!r}")
 
 
@@ -144,7 +147,7 @@ def _site_security(kind: str, words: Mapping[str, str]) -> tuple[str, str]:
         case "phone_changed":
             title = gettext("账号换了手机号，旧号码不能再登录")
         case "phone_left":
-            title = gettext("你的手机号很久没用，现在的使用者拿它开了新账号")
+            title = gettext("你的手机号很久没用，现在的使用者把它用在了别的账号上")
         case "way_added":
             title = gettext("账号新加了登录方式：{way}").format(**words)
         case _:

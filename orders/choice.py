@@ -206,18 +206,7 @@ def phone_context(page: Page) -> dict[str, Any]:
         "kind": page.kind,
         "errors": page.errors,
         "form": page.typed,
-        **identity_context(page, step),
-    }
-
-
-def identity_context(page: Page, step: Mapping[str, Any]) -> dict[str, Any]:
-    """Who can vouch for a guest instead of her phone; inside WeChat that comes first."""
-    if step["phone_state"] == "verified":
-        return {"offers": [], "one_tap": False}
-    found = offers.here(page.request)
-    return {
-        "offers": found,
-        "one_tap": any(offer.app == offers.SERVICE for offer in found),
+        **offers.beside_phone(page.request, step["phone_state"]),
     }
 
 

@@ -22,6 +22,7 @@ from goods.models import Category, Goods
 from kameng.http import ShopRequest, member_of
 from members import catalogue, phone_step, way_back
 from members.context import standing_of
+from members.identity import offers
 from members.models import Tier
 from members.phone_step import FieldError
 from members.standing import Standing
@@ -202,6 +203,7 @@ def phone_context(page: GoodsPage) -> dict[str, Any]:
         "item": _row(page.goods, page.standing),
         "errors": page.errors,
         "form": page.typed,
+        **offers.beside_phone(page.request, step["phone_state"]),
     }
 
 

@@ -55,6 +55,7 @@ def account(request: MemberRequest) -> HttpResponse:
         "guide": guide.of(member),
         "renewal": _renewal(request),
         "wants_advice": member.wants_advice,
+        "has_passkey": member.passkeys.exists(),
         "push": subscriptions.offer(member.pk),
         "real_name": holding.state_of(holding.of(member), now=request.now).value,
     }

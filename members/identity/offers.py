@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -53,6 +54,18 @@ def here(request: HttpRequest) -> list[Offer]:
         phone = qq.application(on_phone=True)
         found = [_offer(Provider.QQ, WEBSITE, _("QQ 一键登录"), phone)]
     return [offer for offer in found if offer is not None]
+
+
+def beside_phone(request: HttpRequest, phone_state: str) -> dict[str, Any]:
+    """What a page shows beside its phone step: who can vouch for a guest instead.
+
+    one_tap  inside WeChat, where that comes first
+    """
+    found = [] if phone_state == "verified" else here(request)
+    return {
+        "offers": found,
+        "one_tap": any(offer.app == SERVICE for offer in found),
+    }
 
 
 def client_for(provider: str, app: str) -> Client | None:

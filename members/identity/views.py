@@ -51,11 +51,12 @@ def _set_out(request: ShopRequest, provider: str, aim: Aim, where: str) -> HttpR
 
 @require_POST
 def login(request: ShopRequest, provider: str) -> HttpResponse:
-    """One tap: to WeChat or QQ. From the checkout the chosen plan comes along."""
+    """One tap: to WeChat or QQ. From a checkout the choice comes along."""
     where = next_page(request, "account")
-    plan = request.POST.get("plan", "")[:40]
-    if plan and not urlsplit(where).query:
-        where = f"{where}?{urlencode({'plan': plan})}"
+    chosen = "plan" if "plan" in request.POST else "quantity"
+    choice = request.POST.get(chosen, "")[:40]
+    if choice and not urlsplit(where).query:
+        where = f"{where}?{urlencode({chosen: choice})}"
     if member_of(request) is not None:
         return SeeOther(where)
     return _set_out(request, provider, Aim.LOGIN, where)

@@ -29,9 +29,9 @@ function packed(credential) {
 function send(form, credential) {
   const { passkey, next } = form.elements;
   passkey.value = packed(credential);
-  // Back to this very page, with the plan that she has picked meanwhile.
-  const plan = document.querySelector("[name=plan]:checked");
-  if (next && plan) next.value = `${location.pathname}?plan=${encodeURIComponent(plan.value)}`;
+  // Back to this very page, with what she has picked meanwhile: a plan, or how many.
+  const pick = document.querySelector("[name=plan]:checked, #id_quantity");
+  if (next && pick) next.value = `${location.pathname}?${pick.name}=${encodeURIComponent(pick.value)}`;
   form.submit();
 }
 

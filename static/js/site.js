@@ -208,9 +208,14 @@
   }
 
   // [data-passkey=what]: a file of its own does it, fetched where the browser knows
-  // passkeys; an address of numbers can have none. Nothing is shown elsewhere.
+  // passkeys; an address of numbers can have none. Nothing is shown elsewhere, and no
+  // link leads there.
   async function passkey(element) {
     if (!window.PublicKeyCredential || /^[\d.]+$/.test(location.hostname)) return;
+    if (element.dataset.passkey === "link") {
+      element.hidden = false;
+      return;
+    }
     const ceremonies = await import(document.body.dataset.passkeys);
     ceremonies[element.dataset.passkey](element);
   }

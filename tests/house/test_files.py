@@ -47,6 +47,7 @@ def test_there_is_a_lock_for_running_testing_and_linting() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 def test_locks_name_no_host_and_hash_everything(lock: Path) -> None:
+    """security 87: nothing is installed that was not looked at, byte for byte."""
     text = lock.read_text()
     assert "://" not in text
     for requirement in text.replace("\\\n", "").splitlines():

@@ -30,6 +30,10 @@ CASES = [
     *(f"FLT-{n}" for n in range(1, 45)),
 ]
 NOTHING = "nothing to stand on yet"
+ATTACKS = range(1, 89)
+_NUMBER = r"(\d+)(?!\.?\d)(?:(?:\s+to\s+|–)(\d+))?"
+CITED = re.compile(rf"\bsecurity\s+(?:{_NUMBER}(?:,\s+|\s+and\s+)?)+", re.IGNORECASE)
+"""``security 31–33, 36`` or ``security 51 to 55``, also in the name of a test."""
 
 
 def rows() -> list[tuple[str, str]]:
@@ -96,3 +100,44 @@ def test_nothing_that_is_proven_is_said_to_be_missing():
         if cites(words, case)
     ]
     assert proven == []
+
+
+# --- Attacks ---------------------------------------------------------------------------
+
+
+def attack_rows() -> list[tuple[int, str]]:
+    found = re.findall(
+        r"^\| security (\d+) \| [^|]+ \| ([^|]+) \|$", PAGE.read_text(), re.M
+    )
+    return [(int(number), proof.strip()) for number, proof in found]
+
+
+@cache
+def attacks_in(path: Path) -> frozenset[int]:
+    """The numbers of the attacks that a test file cites."""
+    return frozenset(
+        number
+        for list_ in CITED.finditer(words_of(path))
+        for first, last in re.findall(_NUMBER, list_[0])
+        for number in range(int(first), int(last or first) + 1)
+    )
+
+
+def test_every_attack_stands_there_once():
+    assert [number for number, _ in attack_rows()] == list(ATTACKS)
+
+
+@pytest.mark.parametrize(("number", "proof"), attack_rows())
+def test_the_named_tests_cite_their_attack(number: int, proof: str):
+    files = re.findall(r"`([^`]+\.py)`", proof)
+    assert files or proof.startswith((NOTHING, "not proven")), proof
+    for name in files:
+        assert number in attacks_in(ROOT / "tests" / name), name
+
+
+def test_no_attack_that_is_proven_is_said_to_be_missing():
+    citing = frozenset[int]().union(
+        *(attacks_in(path) for path in (ROOT / "tests").rglob("test_*.py"))
+    )
+    missing = {number for number, proof in attack_rows() if not proof.startswith("`")}
+    assert missing & citing == set()

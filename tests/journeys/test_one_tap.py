@@ -12,11 +12,14 @@ from members.models import Entitlement, Identity, Member
 from notifications import outbox
 from notifications.models import Notification
 from orders.models import Order, Status
+from tests.goods.shelves import make_goods, restock
 from tests.journeys.buying import Shopping, Shots
-from tests.journeys.conftest import WECHAT_UA, Shopper
+from tests.journeys.conftest import PHONE_UA, WECHAT_UA, Shopper
 from tests.sandbox_process import Sandbox, wait_for
 
 pytestmark = pytest.mark.browser
+
+QQ_UA = PHONE_UA + " V1_AND_SQ_9.1.0 QQ/9.1.0.21360 MQQBrowser/6.2 NetType/WIFI"
 
 
 def bridge_of(sandbox: Sandbox) -> str:
@@ -82,6 +85,30 @@ def test_a_guest_inside_wechat_buys_with_two_taps(
     assert dict(told) == {"site": "sent", "sms": "skipped"}
     buyer.visit("/account/")
     expect(buyer.page.get_by_text("恭喜您成为临时会员").first).to_be_visible()
+
+
+def test_a_guest_inside_wechat_buys_goods_with_two_taps(
+    shopper: Shopping, sandbox: Sandbox, shots: Shots
+) -> None:
+    """S2, S10, S19: the same on the page of one thing; how many she wants comes along."""
+    goods = make_goods("card")
+    restock(goods, 3)
+    buyer = shopper(user_agent=WECHAT_UA)
+    page = buyer.page
+    page.add_init_script(bridge_of(sandbox))
+    buyer.visit("/zone/card/?quantity=2")
+    one_tap(buyer)
+    expect(page.get_by_text("微信 小明🎫")).to_be_visible()
+    expect(page.get_by_label("买几件")).to_have_value("2")
+    shots(page, "wechat-goods")
+    with page.expect_popup() as popup:
+        buyer.tap(page.get_by_role("button", name="同意并支付 ¥200.00").last)
+    popup.value.get_by_role("button", name=re.compile("确认付款")).click()
+    order = wait_for(paid)
+    assert (buyer.taps, buyer.typed) == (2, 0)
+    assert order.attempts.get().product == "jsapi"
+    assert (order.goods, order.quantity) == (goods, 2)
+    assert order.member.phone is None
 
 
 def test_she_comes_back_to_the_same_membership(
@@ -150,10 +177,11 @@ def test_qq_is_bound_and_signs_in(
     buyer.tap("确认绑定")
     expect(buyer.page.get_by_text("绑定好了，下次可以用它登录")).to_be_visible()
     shots(buyer.page, "identities")
-    other = shopper()
+    other = shopper(user_agent=QQ_UA)
     other.visit("/login/")
     other.tap("QQ 一键登录")
     agree(other)
-    other.visit("/account/")
+    expect(other.page.get_by_role("heading", name="我的")).to_be_visible()
+    assert (other.taps, other.typed) == (1, 0)
     assert Member.objects.count() == 1
     assert Identity.objects.count() == 2

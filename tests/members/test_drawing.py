@@ -16,6 +16,7 @@ from members.models import Member, Plan, Tier
 from orders.models import Order
 from payments.merging import merge
 from tests.members.database_line import DatabaseLine
+from tests.members.gifts import make, redeem
 from tests.members.worked_examples import moment
 
 START = moment("2026-11-22 10:00")
@@ -186,3 +187,16 @@ def test_the_page_says_in_words_what_the_bars_show(
     assert reverse("order", args=[order.no]) in page
     assert len(re.findall('<svg class="lane"[^>]+aria-hidden', page)) == 3
     assert " style=" not in page
+
+
+def test_a_gift_code_is_named_as_where_the_time_came_from(
+    line: DatabaseLine, tiers: dict[str, Tier], client: Client, operator: Member
+) -> None:
+    """Neither an order nor a kindness of support."""
+    (code,) = make(operator, START, tier=tiers["S"].code).codes
+    redeem(line.member, code, START)
+    with time_machine.travel(START):
+        client.force_login(line.member)
+        page = client.get(reverse("account")).text
+    assert "来自兑换码" in page
+    assert "客服赠送" not in page

@@ -330,6 +330,34 @@ def test_next_is_used_as_it_came(client: Client, inbox: Inbox, wish: str) -> Non
     assert enter(client, inbox.code(), next=wish)["Location"] == wish
 
 
+@pytest.mark.parametrize(
+    "twist",
+    ["{}\n", "{}1", "{}#", "٣{}", "{}e0", "{}.0", "+{}", "-{}", "0{}", "1_{}"],
+)
+def test_only_the_six_digits_are_the_code(
+    client: Client, inbox: Inbox, twist: str
+) -> None:
+    """security 1, 16: nothing that Python would read as the same number counts as it. A
+    line feed at the end is what a copied line has, and is cut off like a space."""
+    ask(client)
+    answer = enter(client, twist.format(inbox.code()))
+    assert answer.status_code == (303 if twist == "{}\n" else 422)
+    assert signed_in(client) is (twist == "{}\n")
+
+
+def test_of_repeated_fields_none_opens_anothers_account(
+    client: Client, inbox: Inbox
+) -> None:
+    """security 6: number and code are read as one pair, whatever stands twice."""
+    ask(client)
+    page = client.post(
+        reverse("login"),
+        {"phone": [TYPED, OTHER_PHONE], "code": [inbox.wrong_code(), inbox.code()]},
+    )
+    assert page.status_code == 422
+    assert not signed_in(client)
+
+
 def test_next_survives_the_page(client: Client, inbox: Inbox) -> None:
     page = client.get(reverse("login"), {"next": "/membership/"})
     assert 'name="next" value="/membership/"' in page.text

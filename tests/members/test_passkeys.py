@@ -332,9 +332,10 @@ def test_a_challenge_is_good_for_five_minutes(
 def test_a_counter_that_goes_back_is_refused_and_remembered(
     hers: Client, key: Authenticator
 ) -> None:
-    """security 29: a risk event; the code by SMS still works."""
+    """security 29: a risk event of which she is told; the code by SMS still works."""
     Passkey.objects.update(sign_count=9)
     stranger = Client()
+    sign_in(stranger, key)
     page = sign_in(stranger, key)
     assert page.status_code == 400
     assert "用短信验证码登录" in page.text
@@ -342,6 +343,9 @@ def test_a_counter_that_goes_back_is_refused_and_remembered(
     one = Passkey.objects.select_related("member").get()
     assert one.sign_count == 9
     assert one.member.risk_flag_until is not None
+    told = Notification.objects.filter(member=one.member, kind="passkey_copied")
+    assert [each.channel for each in told] == ["site"]
+    assert "可能被复制过的通行密钥" in hers.get(reverse("account")).text
 
 
 def test_a_synced_passkey_counts_nought_for_ever(hers: Client) -> None:

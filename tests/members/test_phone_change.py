@@ -11,11 +11,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from members import phone_change
-from members.models import Member, OneTimeCode, Purpose
-from tests.members.edge import OTHER_PHONE, PHONE, Inbox
+from members import phone_change, recycled
+from members.identity import binding
+from members.identity.contract import Person
+from members.models import Member, OneTimeCode, Provider, Purpose
+from notifications import messages
+from tests.members.edge import OTHER_PHONE, PHONE, Inbox, at_once
 
 pytestmark = pytest.mark.django_db
+
+WECHAT = Person(Provider.WECHAT, "wx1", "openid-a", "union-a", "小明")
 
 
 @pytest.fixture
@@ -95,6 +100,50 @@ def test_a_number_with_an_account_is_refused(hers: Client, inbox: Inbox) -> None
     other.refresh_from_db()
     assert other.phone == OTHER_PHONE
     assert Member.objects.filter(phone=PHONE).exists()
+
+
+@pytest.mark.parametrize(("short_of_it", "status"), [(0, 303), (1, 409)])
+def test_a_number_that_its_account_has_long_not_used_changes_over(
+    hers: Client, inbox: Inbox, short_of_it: int, status: int
+) -> None:
+    """security 21, I13: after half a year, to the second, it may be hers by now. The other
+    account keeps its rights without a phone, and reads that the number has gone."""
+    half_a_year_ago = timezone.now() - recycled.UNUSED + timedelta(days=short_of_it)
+    other = Member.objects.create(
+        phone=OTHER_PHONE, created_at=half_a_year_ago, phone_proved_at=half_a_year_ago
+    )
+    identity = binding.bind(other.pk, WECHAT, now=half_a_year_ago)
+    ask(hers)
+    done = enter(hers, inbox.code(OTHER_PHONE))
+    assert done.status_code == status
+    other.refresh_from_db()
+    her = Member.objects.exclude(pk=other.pk).get()
+    told = [one.kind for one in messages.history_for(other.pk, now=timezone.now())]
+    if status == 409:
+        assert (other.phone, her.phone) == (OTHER_PHONE, PHONE)
+        assert "phone_left" not in told
+        return
+    assert (other.phone, her.phone) == (None, OTHER_PHONE)
+    assert (other.is_active, identity.member_id) == (True, other.pk)
+    assert "phone_left" in told
+    assert "请联系客服合在一起" in hers.get(done["Location"]).text
+    assert not her.identities.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_want_the_same_unused_number_one_gets_it(
+    now: datetime, asleep: None
+) -> None:
+    """security 21, I13"""
+    long_ago = now - recycled.UNUSED
+    old = Member.objects.create(phone=OTHER_PHONE, created_at=long_ago)
+    two = [Member.objects.create(created_at=now) for _ in range(2)]
+    ends = at_once(2, lambda n: phone_change.change(two[n].pk, OTHER_PHONE, now=now).pk)
+    taken = [end for end in ends if isinstance(end, phone_change.Taken)]
+    assert len(taken) == 1
+    assert Member.objects.get(phone=OTHER_PHONE) in two
+    old.refresh_from_db()
+    assert old.phone is None
 
 
 def test_an_account_without_a_phone_gets_one(inbox: Inbox) -> None:

@@ -159,3 +159,29 @@ def test_the_choice_page_takes_four_statements_however_long_the_history(
     assert asked() == few
     buy(book, member, days_ago=0)
     assert asked() == 4  # with a running membership
+
+
+def test_everybody_sees_and_pays_the_same_price(book: Till, member: Member):
+    """security 77: the advice may differ, a price may not: guests on any device, somebody
+    new, a loyal buyer, one who comes daily, one without advice, one under suspicion, and a
+    number of a virtual operator."""
+    daily, quiet, suspect = new_member(), new_member(), new_member()
+    for days_ago in range(40, 50):
+        buy(book, member, days_ago=days_ago)
+    came(book, daily, *range(30))
+    visits.set_advice(quiet, wanted=False)
+    suspect.risk_flag_until = book.now + timedelta(days=1)
+    suspect.save()
+    virtual = Member.objects.create_user("+8617012345678")
+    people = [member, daily, quiet, suspect, virtual, new_member()]
+    devices = ["MicroMessenger", "iPhone Mobile", "AlipayClient Android", "X11"]
+    shown = [
+        Shopper(book).get(CHOICE, headers={"User-Agent": device}) for device in devices
+    ] + [Shopper(book, one).get(CHOICE) for one in people]
+    prices = {
+        tuple((p["slug"], p["price_fen"]) for p in s.context["plans"]) for s in shown
+    }
+    assert prices == {
+        (("temporary-1", 300), ("temporary-7", 1500), ("temporary-30", 5000))
+    }
+    assert {book.place(one).amount_fen for one in people} == {1500}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from members.models import Member, OneTimeCode, Purpose
@@ -92,6 +95,26 @@ def test_a_wrong_code_opens_nothing(inbox: Inbox, hers: Order, phone: str) -> No
     assert set(changed(before)) <= {"members_onetimecode", "members_hitlog"}
     assert client.get(reverse("lookup-orders"))["Location"] == reverse("lookup")
     assert client.get(reverse("order", args=[hers.no])).status_code == 404
+
+
+def test_found_and_not_found_cost_the_same_work(inbox: Inbox, hers: Order) -> None:
+    """security 20, 51, 53: sending, and judging a wrong code, ask the database the same
+    questions, so that no clock tells who has bought here."""
+    asked: list[list[str]] = []
+    for phone in (PHONE, OTHER_PHONE):
+        client = Client()
+        with CaptureQueriesContext(connection) as sending:
+            ask(client, phone)
+        with CaptureQueriesContext(connection) as judging:
+            enter(client, inbox.wrong_code(phone), phone)
+        asked.append([shape(each["sql"]) for each in (*sending, *judging)])
+    assert asked[0] == asked[1]
+    assert len(asked[0]) > 5
+
+
+def shape(sql: str) -> str:
+    """A statement without its values and the names of savepoints."""
+    return re.sub(r"""'[^']*'|"s\d+_x\d+"|\b\d+\b""", "?", sql)
 
 
 @pytest.mark.parametrize("purpose", [Purpose.LOGIN, Purpose.CHECKOUT, Purpose.CONFIRM])

@@ -1202,6 +1202,14 @@ REAL_NAME: dict[str, tuple[str, Context]] = {
         "goods/item.html",
         item(real_name=lacking("name", asks_guest=True)),
     ),
+    "goods-in-wechat-one-tap": (
+        "goods/item.html",
+        item(
+            in_wechat=True,
+            one_tap=True,
+            offers=[{"provider": "wechat", "words": "微信一键登录"}],
+        ),
+    ),
     "goods-real-name": ("goods/item.html", member_item(real_name=lacking("name"))),
     "goods-real-name-refused": (
         "goods/item.html",

@@ -114,7 +114,8 @@ def test_control_without_locks_the_key_alone_still_stops_the_second(
 def test_opting_out_and_claiming_at_once_end_in_one_of_two_ways(
     shop_of: Renewals, monkeypatch: pytest.MonkeyPatch
 ):
-    """E10: no charge at all, or one that stands and may be taken back or was settled."""
+    """E10, security 50: no charge at all, or one that stands and may be taken back or was
+    settled."""
     hesitate(monkeypatch, renewal, "place_renewal")
     for _ in range(ROUNDS):
         member, renewing = due(shop_of)

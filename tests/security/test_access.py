@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from members import links
+from members.models import HitLog
 from orders.numbers import random_number
 from tests.rows import changed, fingerprint
 from tests.security.conftest import PHONE, World, signed_in
@@ -63,6 +64,7 @@ def test_a_foreign_order_is_not_there(world: World, who: str) -> None:
             for answer in tries(client, no):
                 assert answer.status_code == 404, answer.request["PATH_INFO"]
     assert changed(before, besides=COUNTED) == []
+    assert not HitLog.objects.exclude(key__startswith="misses-").exists()
 
 
 def test_a_number_that_nobody_has_answers_like_a_foreign_one(world: World) -> None:
@@ -112,6 +114,7 @@ def test_a_signed_link_shows_the_status_and_nothing_else(
             assert "/cancel/" not in answer.text
             assert "/return/" not in answer.text
     assert changed(before, besides=COUNTED) == []
+    assert not HitLog.objects.exclude(key__startswith="misses-").exists()
 
 
 def test_a_link_opens_its_own_order_alone(world: World) -> None:

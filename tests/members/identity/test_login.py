@@ -23,6 +23,7 @@ from tests.members.identity.far_side import (
     user_of,
 )
 from tests.members.test_login_pages import HOSTILE
+from tests.security.hostile import HOSTILE as STRANGE
 
 pytestmark = pytest.mark.django_db
 
@@ -330,6 +331,39 @@ def test_the_name_is_no_condition(desktop: Client, far: FarSide, provider: str) 
     assert Identity.objects.get().nickname == ""
 
 
+@pytest.mark.parametrize("provider", ["wechat", "qq"])
+def test_no_code_and_no_state_fails_the_callback(
+    desktop: Client, far: FarSide, provider: str
+) -> None:
+    """security 25, 26, 28: whatever comes in the place of a code, beside a state of this
+    browser, and in the place of a state; the state is spent by it."""
+    url = reverse("login-callback", args=[provider])
+    for value in (*STRANGE.values(), *HOSTILE):
+        state = set_out(desktop, provider)
+        answer = desktop.get(url, {"code": value, "state": state, "next": value})
+        assert answer.status_code == (400 if value else 200), value[:40]
+        assert "evil.example" not in answer.get("Location", "")
+        assert "<svg/onload" not in answer.text
+        again = come_back(desktop, state, far.agrees(ALICE), provider)
+        assert again.status_code == 400, value[:40]
+        made_up = come_back(desktop, value, far.agrees(MALLORY), provider)
+        assert made_up.status_code == 400, value[:40]
+    assert user_of(desktop) is None
+    assert not Identity.objects.exists()
+
+
+def test_of_repeated_parameters_none_is_chosen_by_a_stranger(
+    desktop: Client, far: FarSide
+) -> None:
+    """security 25: a state put before or behind hers spends neither and binds nobody."""
+    state, code = set_out(desktop), far.agrees(MALLORY)
+    url = reverse("login-callback", args=["wechat"])
+    answer = desktop.get(f"{url}?state={state}&state={'0' * 32}&code={code}")
+    assert answer.status_code == 400
+    assert far.asked == []
+    assert user_of(desktop) is None
+
+
 def test_a_closed_account_stays_closed(desktop: Client, far: FarSide) -> None:
     sign_in(desktop, far, ALICE)
     desktop.post(reverse("logout"))
@@ -367,6 +401,11 @@ def test_the_chosen_plan_comes_along(in_wechat: Client, far: FarSide) -> None:
         in_wechat, far, ALICE, next="/membership/temporary/", plan="temporary-30"
     )
     assert done["Location"] == "/membership/temporary/?plan=temporary-30"
+
+
+def test_how_many_pieces_she_wants_comes_along(in_wechat: Client, far: FarSide) -> None:
+    done = sign_in(in_wechat, far, ALICE, next="/zone/card/", quantity="3")
+    assert done["Location"] == "/zone/card/?quantity=3"
 
 
 @pytest.mark.parametrize("plan", ["a&next=//evil", "#x", "\r\nSet-Cookie: a=b"])

@@ -1,4 +1,7 @@
-"""A number that was not used for half a year may be another's by now (security 21)."""
+"""A number that was not used for half a year may be another's by now.
+
+security 21, 22.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What strangers may post to WeChat Pay's notify address, and what WeChat may mean.
 
-security 31–33, 36, 80, 81: the failure words, never a 5xx, and not a row written.
+security 31–33, 36, 80, 81, 88: the failure words, never a 5xx, and not a row written.
 """
 
 from __future__ import annotations
