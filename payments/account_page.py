@@ -51,7 +51,7 @@ def account(request: MemberRequest) -> HttpResponse:
             }
             for one in told
         ],
-        "guide": guide.of(member),
+        "guide": guide.of(member, folded=True),
         "renewal": _renewal(request),
         "wants_advice": member.wants_advice,
         "push": subscriptions.offer(member.pk),
