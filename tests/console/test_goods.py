@@ -111,7 +111,7 @@ def test_support_brings_no_keys_in(as_support: Client, card: Goods) -> None:
 def test_a_formula_is_a_key_like_any_other(
     as_operator: Client, card: Goods, asleep: None
 ) -> None:
-    """security 73: kept as it came; the console offers no export at all."""
+    """security 73: kept as it came; no page of goods hands out a file."""
     empty(card)
     batch = check(as_operator, card, text="=HYPERLINK(1)\n@SUM(1)\n")
     as_operator.post(batch_page(batch, "confirm"))
