@@ -33,6 +33,14 @@ def dismiss_guide(request: MemberRequest) -> HttpResponse:
 
 @login_required
 @require_POST
+def begin_in_zone(request: MemberRequest) -> HttpResponse:
+    """The task of the guide that leads to the zone, ticked off on the way."""
+    guide.saw_the_zone(request.user)
+    return SeeOther(reverse("zone"))
+
+
+@login_required
+@require_POST
 def advice(request: MemberRequest) -> HttpResponse:
     """The switch of the recommendation; back to the page that it was on."""
     visits.set_advice(request.user, wanted=request.POST.get("advice") == "on")

@@ -236,6 +236,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "icp_number",
                     "license_number",
                     "support_contact",
+                    "support_url",
                     "support_hours",
                 )
             },
@@ -276,6 +277,24 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "codes_per_hour",
                     "codes_per_day",
                     "failures_alarm",
+                )
+            },
+        ),
+        (
+            gettext_lazy("优惠码和兑换码（次）"),
+            {
+                "fields": (
+                    "wrong_coupons_per_member_hour",
+                    "wrong_coupons_per_member_day",
+                    "wrong_coupons_per_address_hour",
+                    "wrong_coupons_per_address_day",
+                    "wrong_coupons_per_network_hour",
+                    "wrong_gifts_per_member_hour",
+                    "wrong_gifts_per_member_day",
+                    "wrong_gifts_per_address_hour",
+                    "wrong_gifts_per_address_day",
+                    "wrong_gifts_per_network_hour",
+                    "wrong_gifts_per_hour",
                 )
             },
         ),

@@ -44,6 +44,7 @@ def shop_data() -> dict[str, str]:
         "license": row.license_number,
         "support_hours": row.support_hours,
         "support_contact": row.support_contact,
+        "support_url": row.support_url,
         "public_host": settings.PUBLIC_HOST,
     }
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from members import catalogue, limits, links, timeline
+from members import catalogue, limits, links, rules, timeline
 from members.addresses import Client
 from members.digests import digest, digests
 from members.limits import Limit
@@ -45,11 +45,7 @@ MISTAKEN = str.maketrans("ILO", "110")
 AT_A_TIME = 1_000
 DIGEST = "gift-code"
 """What the keyed digest is for."""
-
-WRONG_PER_MEMBER = (Window(3_600, 5), Window(86_400, 20))
-WRONG_PER_ADDRESS = (Window(3_600, 10), Window(86_400, 50))
-WRONG_PER_NETWORK = (Window(3_600, 100),)
-WRONG_IN_ALL = (Window(3_600, 2_000),)
+HOUR, DAY = 3_600, 86_400
 
 
 class CodeGone(Exception):
@@ -176,11 +172,22 @@ def _redeem(
 
 
 def _limits(member_id: int, client: Client) -> list[Limit]:
+    shop = rules.current()
+    member = (
+        Window(HOUR, shop.wrong_gifts_per_member_hour),
+        Window(DAY, shop.wrong_gifts_per_member_day),
+    )
+    address = (
+        Window(HOUR, shop.wrong_gifts_per_address_hour),
+        Window(DAY, shop.wrong_gifts_per_address_day),
+    )
+    network = (Window(HOUR, shop.wrong_gifts_per_network_hour),)
+    all_of_it = (Window(HOUR, shop.wrong_gifts_per_hour),)
     return [
-        Limit("member", limits.key("gift-member", str(member_id)), WRONG_PER_MEMBER),
-        Limit("address", limits.key("gift-address", client.address), WRONG_PER_ADDRESS),
-        Limit("network", limits.key("gift-network", client.network), WRONG_PER_NETWORK),
-        Limit("shop", limits.key("gift-shop"), WRONG_IN_ALL, alarm=True),
+        Limit("member", limits.key("gift-member", str(member_id)), member),
+        Limit("address", limits.key("gift-address", client.address), address),
+        Limit("network", limits.key("gift-network", client.network), network),
+        Limit("shop", limits.key("gift-shop"), all_of_it, alarm=True),
     ]
 
 

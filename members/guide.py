@@ -1,19 +1,31 @@
-"""After an activation: the popup, and three tasks until they are put away."""
+"""After an activation: the popup, and three tasks until they are put away.
+
+A task ticks itself off by what she has done: a passkey or a browser that reminds her is
+there or not. Only the look at the zone is written down, by the POST that leads there,
+for reading changes nothing (security 57). Put away, the tasks stay in the account,
+folded, until all three are done.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 
-from members.models import Member
+from members import reminders
+from members.models import Member, Passkey
+from notifications import choices, push
+from notifications.messages import Channel
+from notifications.models import PushSubscription
 
 FRESH = timedelta(hours=1)
+ZONE = "zone"
 TASKS = (
-    ("zone", "zone"),
-    ("remaining", "account"),
-    ("orders", "account-orders"),
+    (ZONE, "zone"),
+    ("passkey", "account-passkeys"),
+    ("reminder", "account-notifications"),
 )
 
 
@@ -22,10 +34,9 @@ def is_fresh(paid_at: datetime | None, *, now: datetime) -> bool:
     return paid_at is not None and now - paid_at < FRESH
 
 
-def tick(member: Member, code: str) -> None:
-    """Mark a task as done; an unknown code changes nothing."""
-    if code in {known for known, _ in TASKS} and code not in member.guide_done:
-        member.guide_done = [*member.guide_done, code]
+def saw_the_zone(member: Member) -> None:
+    if ZONE not in member.guide_done:
+        member.guide_done = [*member.guide_done, ZONE]
         member.save(update_fields=["guide_done"])
 
 
@@ -34,16 +45,40 @@ def dismiss(member: Member, *, now: datetime) -> None:
     member.save(update_fields=["guide_dismissed_at"])
 
 
-def of(member: Member) -> dict[str, Any] | None:
-    """The tasks of a new member; None once she put them away."""
-    if member.guide_dismissed_at is not None:
+def of(member: Member, *, folded: bool = False) -> dict[str, Any] | None:
+    """The tasks of a new member; None once she put them away.
+
+    folded  show them all the same, folded, while one is not done: her account does
+    """
+    is_away = member.guide_dismissed_at is not None
+    if is_away and not folded:
+        return None
+    done = _done(member)
+    if is_away and len(done) == len(TASKS):
         return None
     tasks = [
-        {
-            "code": code,
-            "url": reverse(url) + f"?guide={code}",
-            "done": code in member.guide_done,
-        }
-        for code, url in TASKS
+        {"code": code, "url": reverse(url), "done": code in done} for code, url in TASKS
     ]
-    return {"tasks": tasks, "done": sum(bool(task["done"]) for task in tasks)}
+    return {"tasks": tasks, "done": len(done), "folded": is_away}
+
+
+def _done(member: Member) -> set[str]:
+    mine = OuterRef("pk")
+    found = Member.objects.filter(pk=member.pk).values_list(
+        Exists(Passkey.objects.filter(member=mine)),
+        Exists(PushSubscription.objects.filter(member=mine)),
+    )
+    has_passkey, has_browser = found.get()
+    done = {
+        ZONE: ZONE in member.guide_done,
+        "passkey": has_passkey,
+        "reminder": has_browser or _is_reminded_by_sms(member),
+    }
+    return {code for code, is_done in done.items() if is_done}
+
+
+def _is_reminded_by_sms(member: Member) -> bool:
+    """In a shop without web push it is all that she could switch on."""
+    if push.is_on() or member.phone is None:
+        return False
+    return not choices.is_off(member.pk, reminders.KIND, Channel.SMS)

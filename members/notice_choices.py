@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from kameng.http import MemberRequest, SeeOther
 from notifications import choices, kinds
 from notifications.models import Notification
+from notifications.push import subscriptions
 
 
 @login_required
@@ -34,6 +35,7 @@ def notifications(request: MemberRequest) -> HttpResponse:
         "here": "account",
         "kinds": _rows(request.user.pk),
         "has_phone": request.user.phone is not None,
+        "push": subscriptions.offer(request.user.pk),
     }
     return render(request, "members/notifications.html", context)
 

@@ -38,6 +38,17 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "codes_per_hour": (1, 1_000_000),
     "codes_per_day": (1, 10_000_000),
     "failures_alarm": (10, 1_000_000),
+    "wrong_coupons_per_member_hour": (1, 100),
+    "wrong_coupons_per_member_day": (1, 1_000),
+    "wrong_coupons_per_address_hour": (1, 10_000),
+    "wrong_coupons_per_address_day": (1, 10_000),
+    "wrong_coupons_per_network_hour": (1, 100_000),
+    "wrong_gifts_per_member_hour": (1, 100),
+    "wrong_gifts_per_member_day": (1, 1_000),
+    "wrong_gifts_per_address_hour": (1, 10_000),
+    "wrong_gifts_per_address_day": (1, 10_000),
+    "wrong_gifts_per_network_hour": (1, 100_000),
+    "wrong_gifts_per_hour": (10, 1_000_000),  # 80 bits a code: still out of reach
     "real_name_accounts": (1, ACCOUNTS_MAX),
     "quiet_from_hour": (0, 23),
     "quiet_until_hour": (0, 23),
@@ -51,6 +62,12 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "renewal_from_hour": (7, 20),
     "renewal_until_hour": (9, 22),
 }
+
+WRONG_CODES = (
+    *("wrong_coupons_per_member", "wrong_coupons_per_address"),
+    *("wrong_gifts_per_member", "wrong_gifts_per_address"),
+)
+"""What has a number for an hour and one for a day."""
 
 
 def faults(rules: ShopRules) -> dict[str, str]:
@@ -67,6 +84,9 @@ def faults(rules: ShopRules) -> dict[str, str]:
         found["codes_per_phone_day"] = _("不能少于每号每小时的数。")
     if rules.codes_per_day < rules.codes_per_hour:
         found["codes_per_day"] = _("不能少于全店每小时的数。")
+    for each in WRONG_CODES:
+        if getattr(rules, f"{each}_day") < getattr(rules, f"{each}_hour"):
+            found[f"{each}_day"] = _("不能少于每小时的数。")
     if rules.renewal_last_retry_seconds >= rules.renewal_retry_seconds:
         found["renewal_last_retry_seconds"] = _("要比前一次重试更接近到期。")
     if rules.renewal_until_hour < rules.renewal_from_hour + 2:

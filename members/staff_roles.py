@@ -87,6 +87,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *DECISIONS,
         ),
         "delete": (*CATALOGUE, *REAL_NAMES),
+        "export": ("orders.order",),  # a file leaves the shop: payments.export_page
     },
 }
 

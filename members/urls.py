@@ -70,5 +70,6 @@ urlpatterns = [
         name="account-notifications",
     ),
     path("account/advice/", account.advice, name="account-advice"),
+    path("account/guide/zone/", account.begin_in_zone, name="guide-zone"),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),
 ]

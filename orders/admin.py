@@ -27,7 +27,7 @@ from notifications import kinds
 from orders import coupon_admin, delivery
 from orders.checkout import QUANTITY
 from orders.models import Order, Status
-from payments import desk, order_search, order_story
+from payments import desk, export_page, order_search, order_story
 from payments.guarded import Guarding
 from payments.order_search import Found
 
@@ -129,6 +129,11 @@ class OrderAdmin(Guarding, Reporting, PageAdmin):
         reveal = self.admin_site.admin_view(self.reveal_view)
         return [
             path("find/", view, name="orders_order_find"),
+            path(
+                "export/",
+                self.admin_site.admin_view(export_page.export),
+                name="orders_order_export",
+            ),
             path("<int:pk>/keys/", reveal, name="orders_order_reveal"),
             *super().get_urls(),
         ]

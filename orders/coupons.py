@@ -24,7 +24,7 @@ from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from goods.models import Goods
-from members import limits
+from members import limits, rules
 from members.addresses import Client
 from members.limits import Limit
 from members.models import Member, Plan, Window
@@ -39,10 +39,7 @@ LONGEST = 64
 """Of what somebody types; longer is cut before it is read."""
 CODE = re.compile(r"[A-Z0-9]{4,24}", re.ASCII)
 
-TRIES_PER_MEMBER = (Window(3_600, 10), Window(86_400, 30))
-TRIES_PER_ADDRESS = (Window(3_600, 20), Window(86_400, 100))
-TRIES_PER_NETWORK = (Window(3_600, 200),)
-"""Codes that do not work, typed by one member, one address, its neighbourhood."""
+HOUR, DAY = 3_600, 86_400
 
 
 class CouponRefused(Exception):
@@ -102,6 +99,28 @@ def cut(coupon: Coupon, full_fen: int) -> Cut:
     return Cut(amount_fen, full_fen - amount_fen)
 
 
+def _limits(member: Member | None, client: Client) -> list[Limit]:
+    """Codes that do not work, typed by one member, one address, its neighbourhood."""
+    shop = rules.current()
+    address = (
+        Window(HOUR, shop.wrong_coupons_per_address_hour),
+        Window(DAY, shop.wrong_coupons_per_address_day),
+    )
+    network = (Window(HOUR, shop.wrong_coupons_per_network_hour),)
+    found = [
+        Limit("address", limits.key("coupon-address", client.address), address),
+        Limit("network", limits.key("coupon-network", client.network), network),
+    ]
+    if member is not None:
+        hers = (
+            Window(HOUR, shop.wrong_coupons_per_member_hour),
+            Window(DAY, shop.wrong_coupons_per_member_day),
+        )
+        key = limits.key("coupon-member", str(member.pk))
+        found.append(Limit("member", key, hers))
+    return found
+
+
 @sensitive_variables("typed", "code")
 @transaction.atomic(durable=True)
 def find(
@@ -115,17 +134,7 @@ def find(
 
     raises  TooManyTries
     """
-    tried = [
-        Limit(
-            "address", limits.key("coupon-address", client.address), TRIES_PER_ADDRESS
-        ),
-        Limit(
-            "network", limits.key("coupon-network", client.network), TRIES_PER_NETWORK
-        ),
-    ]
-    if member is not None:
-        key = limits.key("coupon-member", str(member.pk))
-        tried.append(Limit("member", key, TRIES_PER_MEMBER))
+    tried = _limits(member, client)
     logs = limits.hold([each.key for each in tried], now=now)
     refusal = limits.refused(tried, logs, now=now)
     if refusal is not None:

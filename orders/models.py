@@ -123,6 +123,7 @@ class Order(models.Model):
     class Meta:
         verbose_name = _("订单")
         verbose_name_plural = _("订单")
+        permissions = [("export_order", _("导出订单、卡密和钱的记录"))]
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(  # K3

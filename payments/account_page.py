@@ -52,7 +52,7 @@ def account(request: MemberRequest) -> HttpResponse:
             }
             for one in told
         ],
-        "guide": guide.of(member),
+        "guide": guide.of(member, folded=True),
         "renewal": _renewal(request),
         "wants_advice": member.wants_advice,
         "has_passkey": member.passkeys.exists(),

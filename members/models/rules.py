@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -16,6 +17,18 @@ class ShopRules(models.Model):
     icp_number = models.CharField(_("ICP 备案号"), max_length=60, blank=True)
     license_number = models.CharField(_("经营许可证"), max_length=60, blank=True)
     support_contact = models.CharField(_("会员客服"), max_length=80, blank=True)
+    support_url = models.CharField(
+        _("客服链接"),
+        max_length=200,
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A(https://[^\s/]+\S*|tel:\+?[\d-]+|mailto:[^\s@]+@[^\s@]+)\Z",
+                _("填 https:// 开头的网址，或 tel:、mailto:。"),
+            )
+        ],
+        help_text=_("点「会员客服」去的地方；空着就去官方验证页。"),
+    )
     support_hours = models.CharField(_("客服时间"), max_length=60, blank=True)
 
     hold_seconds = models.PositiveIntegerField(_("订单保留"), default=30 * 60)
@@ -72,6 +85,40 @@ class ShopRules(models.Model):
         _("验证码使用率低于（%）时收紧"), default=20
     )
     failures_alarm = models.PositiveIntegerField(_("全店 10 分钟错误告警"), default=200)
+
+    wrong_coupons_per_member_hour = models.PositiveIntegerField(
+        _("优惠码：每人每小时错"), default=10
+    )
+    wrong_coupons_per_member_day = models.PositiveIntegerField(
+        _("优惠码：每人每天错"), default=30
+    )
+    wrong_coupons_per_address_hour = models.PositiveIntegerField(
+        _("优惠码：每地址每小时错"), default=20
+    )
+    wrong_coupons_per_address_day = models.PositiveIntegerField(
+        _("优惠码：每地址每天错"), default=100
+    )
+    wrong_coupons_per_network_hour = models.PositiveIntegerField(
+        _("优惠码：每网段每小时错"), default=200
+    )
+    wrong_gifts_per_member_hour = models.PositiveIntegerField(
+        _("兑换码：每人每小时错"), default=5
+    )
+    wrong_gifts_per_member_day = models.PositiveIntegerField(
+        _("兑换码：每人每天错"), default=20
+    )
+    wrong_gifts_per_address_hour = models.PositiveIntegerField(
+        _("兑换码：每地址每小时错"), default=10
+    )
+    wrong_gifts_per_address_day = models.PositiveIntegerField(
+        _("兑换码：每地址每天错"), default=50
+    )
+    wrong_gifts_per_network_hour = models.PositiveIntegerField(
+        _("兑换码：每网段每小时错"), default=100
+    )
+    wrong_gifts_per_hour = models.PositiveIntegerField(
+        _("兑换码：全店每小时错"), default=2_000
+    )
 
     real_name_accounts = models.PositiveSmallIntegerField(
         _("一个身份证最多认证几个账号"), default=3

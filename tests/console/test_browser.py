@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from goods import importing
+from goods.models import KeyBatch
 from members.models import Member, Plan, Tier
 from payments.models import Attempt
 from tests.browser import CHROMIUM_ARGUMENTS, find_chromium
 from tests.console.conftest import PASSWORD, PHONE
+from tests.goods.shelves import make_goods
 
 pytestmark = pytest.mark.browser
 
@@ -33,6 +37,8 @@ RULES = {
     "preload": False,  # it would put a style into the preview's shadow tree itself
 }
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+PATIENCE = 30_000
+"""Milliseconds; the page asks each second, a busy machine answers when it can."""
 SIZES = ((390, 844), (1280, 800))
 
 
@@ -158,3 +164,26 @@ def test_support_finds_an_order_from_a_phone_in_three_clicks(
     )
     expect(desk.page.locator(".story")).to_contain_text("会员开通")
     assert PHONE[3:] not in desk.page.content()
+
+
+def test_the_bar_of_an_import_moves_by_itself(
+    desk: Desk, operator: Member, shop: None, asleep: None
+) -> None:
+    """I10: nobody reloads; the worker's pieces show, and then the way to undo."""
+    goods = make_goods("card")
+    desk.log_in("yunying")
+    desk.open(f"goods/goods/{goods.pk}/import/")
+    keys = "\n".join(f"BAR-{n:05}" for n in range(1_200))
+    desk.page.get_by_label("粘贴卡密，一行一张").fill(keys)
+    desk.page.get_by_role("button", name="检查").click()
+    assert desk.findings() == []
+    desk.page.get_by_role("button", name="导入 1200 张").click()
+    bar = desk.page.get_by_role("progressbar")
+    expect(bar).to_have_attribute("value", "0")
+    batch = KeyBatch.objects.get(state="running")
+    for piece in importing.pieces(batch.pk, now=timezone.now()):
+        if piece.state == "running":
+            at = str(piece.position)
+            expect(bar).to_have_attribute("value", at, timeout=PATIENCE)
+    undo = desk.page.get_by_role("button", name="撤销：拿出 1200 张未售的")
+    expect(undo).to_be_visible(timeout=PATIENCE)

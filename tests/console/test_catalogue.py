@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from members import rules
 from members.models import Benefit, Member, Plan, PriceChange, Tier, TierBenefit
 from orders.models import Order
 from payments.models import Attempt
@@ -395,3 +396,55 @@ def test_shop_rules_have_bounds_in_words(as_operator: Client, shop: None) -> Non
     assert "填 60 到 600 之间的数" in refused.content.decode()
     assert as_operator.post(url, values | {"code_seconds": "240"}).status_code == 302
     assert LogEntry.objects.get().get_change_message() == "已修改验证码有效期。"
+
+
+def rules_form(client: Client) -> tuple[str, dict[str, str]]:
+    listing = reverse("admin:members_shoprules_changelist")
+    url = client.get(listing, follow=True).redirect_chain[-1][0]
+    return url, form_of(client, url)
+
+
+def test_wrong_codes_are_limited_as_the_operator_says(
+    as_operator: Client, shop: None
+) -> None:
+    """Coupons and gift codes: data with a history, bounded like every other limit."""
+    url, values = rules_form(as_operator)
+    changed = values | {"wrong_gifts_per_member_hour": "2"}
+    assert as_operator.post(url, changed).status_code == 302
+    assert rules.current().wrong_gifts_per_member_hour == 2
+    words = LogEntry.objects.get().get_change_message()
+    assert words == "已修改兑换码：每人每小时错。"
+    for field, value, why in (
+        ("wrong_coupons_per_member_hour", "0", "填 1 到 100 之间的数"),
+        ("wrong_gifts_per_hour", "9", "填 10 到 1000000 之间的数"),
+        ("wrong_coupons_per_address_day", "5", "不能少于每小时的数"),
+    ):
+        refused = as_operator.post(url, changed | {field: value})
+        assert why in refused.content.decode()
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("link", "good"),
+    [
+        ("https://work.weixin.qq.com/kfid/kfc1", True),
+        ("tel:+86-400-000-0000", True),
+        ("mailto:kefu@shop.example", True),
+        ("", True),
+        ("javascript:alert(1)", False),
+        ("http://shop.example/", False),
+        ("//shop.example", False),
+        ("https:// shop", False),
+    ],
+)
+def test_an_operator_sets_where_support_answers(
+    as_operator: Client, shop: None, link: str, good: bool
+) -> None:
+    """S18: contact data in the console, not a setting; on the pages at once."""
+    url, values = rules_form(as_operator)
+    contact = {"support_contact": "微信 kameng", "support_url": link}
+    answer = as_operator.post(url, values | contact)
+    assert answer.status_code == (302 if good else 200)
+    told = Client().get("/official/").text.partition('id="support"')[2][:300]
+    assert ("微信 kameng" in told) is good
+    assert ("填 https:// 开头的网址" in answer.text) is not good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
+from goods import importing
 from goods.models import CardKey, Goods, KeyBatch
 from members.models import Member
 from orders import delivery
 from orders.models import Order
 from payments import order_story
 from tests.console.form_of import form_of
-from tests.goods.shelves import empty, make_goods, restock
+from tests.goods.shelves import empty, make_goods, restock, short
 from tests.shopping import Till, fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +111,7 @@ def test_support_brings_no_keys_in(as_support: Client, card: Goods) -> None:
 def test_a_formula_is_a_key_like_any_other(
     as_operator: Client, card: Goods, asleep: None
 ) -> None:
-    """security 73: kept as it came; the console offers no export at all."""
+    """security 73: kept as it came; no page of goods hands out a file."""
     empty(card)
     batch = check(as_operator, card, text="=HYPERLINK(1)\n@SUM(1)\n")
     as_operator.post(batch_page(batch, "confirm"))
@@ -120,6 +122,61 @@ def test_a_formula_is_a_key_like_any_other(
         assert "HYPERLINK" not in answer.text
         assert "csv" not in answer["Content-Type"]
         assert "export" not in answer.text.lower()
+
+
+def test_ten_thousand_keys_come_in_off_the_request(
+    as_operator: Client, buyer: Member, card: Goods, asleep: None
+) -> None:
+    """I10, D23 at the console: named by line, imported piece by piece, undone.
+
+    The request that agrees adds nothing; each piece moves the bar that the page draws,
+    the last one serves who waited, and what was sold stays sold.
+    """
+    till = Till(timezone.now())
+    waiting = short(till, buyer, card)
+    lines = [f"TEN-{n:05}" for n in range(10_000)]
+    lines[4_999] = "x"
+    lines[9_999] = lines[0]
+    file = SimpleUploadedFile("keys.csv", "\n".join(["卡密", *lines]).encode())
+    batch = check(as_operator, card, file=file)
+    page = as_operator.get(batch_page(batch)).text
+    assert "导入 9998 张" in page
+    assert "第 5001 行：太短" in page
+    assert 'id="duplicates-heading">重复的行</h2><p>10001</p>' in page
+    assert "TEN-" not in page
+    as_operator.post(batch_page(batch, "confirm"))
+    as_operator.post(batch_page(batch, "confirm"))  # a double click
+    assert fresh(card).stock == 0
+    seen = []
+    for _ in importing.pieces(batch.pk, now=till.now):
+        page = as_operator.get(batch_page(batch)).text
+        seen += re.findall(r'<progress id="progress" max="9998" value="(\d+)"', page)
+    assert seen == [str(n) for n in range(500, 9_998, 500)]
+    till.run_outbox()
+    assert fresh(waiting).fulfil == "done"
+    assert fresh(card).stock == 9_997
+    as_operator.post(batch_page(batch, "undo"))
+    assert fresh(card).stock == 0
+    assert waiting.keys.count() == 1
+    page = as_operator.get(batch_page(batch)).text
+    assert "<dt>已撤销</dt><dd>9997</dd>" in page
+    assert "<dt>已售</dt><dd>1</dd>" in page
+
+
+def test_keys_that_are_there_already_are_named(
+    as_operator: Client, card: Goods, asleep: None
+) -> None:
+    """K20: by line, before anything is imported; the same key in other goods is new."""
+    text = "OLD-0001\nOLD-0002\n"
+    batch = check(as_operator, card, text=text)
+    as_operator.post(batch_page(batch, "confirm"))
+    Till(timezone.now()).run_outbox()
+    again = check(as_operator, card, text=f"NEW-0001\n{text}")
+    page = as_operator.get(batch_page(again)).text
+    assert "导入 1 张" in page
+    assert "<p>2, 3</p>" in page
+    other = make_goods("other")
+    assert check(as_operator, other, text=text).lines == 2
 
 
 # --- Prices ------------------------------------------------------------------------
@@ -143,13 +200,24 @@ def test_a_price_change_is_written_down_and_leaves_the_stock_alone(
 
 
 def test_low_stock_is_a_case_of_the_front_page(
-    as_operator: Client, card: Goods
+    as_operator: Client,
+    buyer: Member,
+    card: Goods,
+    asleep: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Goods.objects.update(low_since=timezone.now())
-    assert (
-        'data-open href="/console/goods/goods/?stock=low"'
-        in as_operator.get("/console/").text
-    )
+    """Once a crossing in the log, as long as it lasts on the front page."""
+    till = Till(timezone.now())
+    restock(card, 3)
+    Goods.objects.update(low_stock=4)
+    case = 'data-open href="/console/goods/goods/?stock=low"'
+    assert case not in as_operator.get("/console/").text
+    for _ in range(2):
+        till.buy_goods(buyer, fresh(card))
+    assert [r.message for r in caplog.records if "is low" in r.message] == [
+        f"goods {card.pk}: stock is low, 3 left"
+    ]
+    assert case in as_operator.get("/console/").text
     listing = as_operator.get("/console/goods/goods/?stock=low")
     assert card.name in listing.text
 

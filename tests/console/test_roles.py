@@ -150,9 +150,9 @@ def of_the_site(name: str, role: str, method: str) -> int:
             return 404
         case "find":
             return 403 if role == "clerk" else 200
-        case "unblock" if role not in ("operator", "superuser"):
+        case "unblock" | "export" if role not in ("operator", "superuser"):
             return 403
-        case "unblock":
+        case "unblock" | "export":
             return 200 if method == "get" else 422
     return 200
 
@@ -255,6 +255,7 @@ def addresses(rows: dict[str, Model]) -> Iterator[Address]:
     yield Address("app_list", "/console/orders/")
     yield Address("find", reverse("admin:orders_order_find"))
     yield Address("unblock", reverse("admin:members_member_unblock"))
+    yield Address("export", reverse("admin:orders_order_export"))
     for model, row in rows.items():
         stem = f"admin:{row._meta.app_label}_{model}"
         yield Address("changelist", reverse(f"{stem}_changelist"), model)
@@ -298,7 +299,7 @@ def test_the_table_knows_every_address(rows: dict[str, Model]) -> None:
     } | {address.name for address in addresses(rows)}
     known |= {"orders_order_find", "orders_order_reveal", "members_member_unblock"}
     known |= {"unnamed <path:object_id>/", "unnamed (?P<url>.*)$"}
-    known |= {"goods_goods_import", "orders_coupon_codes"}
+    known |= {"goods_goods_import", "orders_coupon_codes", "orders_order_export"}
     known |= {"members_giftbatch_new", "members_giftbatch_revoke"}
     # Steps of the sign-in, before anybody has a role: test_second_factor.py.
     known |= {"enrol", "second", "second-options"}

@@ -33,6 +33,7 @@ SHOP = {
     "license": "增值电信业务经营许可证 京B2-00000000",
     "support_hours": "每天 9:00–21:00",
     "support_contact": "400-000-0000",
+    "support_url": "https://work.weixin.example/kfid/kf",
     "public_host": "kameng.example",
 }
 
@@ -472,12 +473,13 @@ GUIDE = {
 }
 GUIDE_LATER = {
     "tasks": [
-        {"code": "remaining", "url": "/account/", "done": True},
-        {"code": "official", "url": "/official/", "done": False},
-        {"code": "orders", "url": "/account/orders/", "done": True},
+        {"code": "zone", "url": "/zone/", "done": True},
+        {"code": "passkey", "url": "/account/passkeys/", "done": False},
+        {"code": "reminder", "url": "/account/notifications/", "done": True},
     ],
     "done": 2,
 }
+GUIDE_AWAY = {**GUIDE_LATER, "folded": True}
 
 
 PUSH = {"key": "BHVXOEOHgxYAoZ7HbcnBcu", "known": []}
@@ -1631,7 +1633,10 @@ PAGES: dict[str, tuple[str, Context]] = {
         for state in ("on", "waiting", "retrying", "charging", "paused", "ended")
     },
     "account-push": ("members/account.html", account(push=PUSH)),
-    "account-advice-off": ("members/account.html", account(wants_advice=False)),
+    "account-advice-off": (
+        "members/account.html",
+        account(wants_advice=False, guide=GUIDE_AWAY),
+    ),
     "account-paused": (
         "members/account.html",
         account(

@@ -49,6 +49,7 @@ NAMES = {
     "account-orders": "account/orders/",
     "account-notice-dismiss": "account/notice/",
     "guide-dismiss": "account/guide/",
+    "guide-zone": "account/guide/zone/",
     "lookup": "lookup/",
     "lookup-code": "lookup/code/",
     "lookup-orders": "lookup/orders/",
