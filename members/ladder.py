@@ -6,7 +6,6 @@ when it is zero or less.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,13 +42,17 @@ def cheapest_for(days: Collection[int], ladder: Sequence[Step]) -> int | None:
     """
     if not ladder:
         return None
-    ordered = sorted(set(days))
-    best = [0] * (len(ordered) + 1)
-    for at in range(len(ordered) - 1, -1, -1):
-        best[at] = min(
-            step.price_fen + best[bisect_left(ordered, ordered[at] + step.days)]
-            for step in ladder
-        )
+    needed = set(days)
+    if not needed:
+        return 0
+    first, length = min(needed), max(needed) + 1 - min(needed)
+    plans = [(min(step.days, length), step.price_fen) for step in ladder]
+    best = [0] * (2 * length)  # from each day on; nothing is needed past the last
+    for at in range(length - 1, -1, -1):
+        if at + first in needed:
+            best[at] = min([fen + best[at + covered] for covered, fen in plans])
+        else:
+            best[at] = best[at + 1]
     return best[0]
 
 
@@ -71,19 +74,18 @@ class Comparison:
         return self.other_fen - self.fen
 
 
-def compare(
+def compare_within(
     days: Collection[int], step: Step, others: Sequence[Step]
 ) -> Comparison | None:
-    """What days that were needed cost with this plan and without; None without days or
-    without another plan."""
+    """What days that one plan covers alone cost with it and without; None without days
+    or without another plan."""
     count = len(set(days))
     other = cheapest_for(days, others)
-    own = cheapest_for(days, [step])
-    if not count or other is None or own is None:
+    if not count or other is None:
         return None
     day = min((o.price_fen for o in others if o.days == 1), default=None)
     by_day = day is not None and other == day * count
-    return Comparison(count, own, other, by_day)
+    return Comparison(count, step.price_fen, other, by_day)
 
 
 @dataclass(frozen=True, slots=True)

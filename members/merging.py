@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db.models import Value
 from django.db.models.functions import Greatest
 
+from members import visits
 from members.models import Member
 from members.real_name import holding
 from members.stacking import whole_second
@@ -30,7 +31,7 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source is worth nothing from now on, because the account is closed. WeChat and QQ
     lead to the target; passkeys name the account that they were made for and end, and so
     do the browsers that show reminders, which are signed out with it. The better of two
-    verified names stays.
+    verified names stays. The days that were noted move along.
 
     raises  TimelineFull
     """
@@ -47,6 +48,7 @@ def merge_locked(source: Member, target: Member, *, now: datetime) -> None:
     source.former_phones.update(member=target)
     choices.move(source.pk, target.pk)
     source.push_subscriptions.all().delete()
+    visits.move_locked(source, target)
     rebuild(source, now=at)
     rebuild(target, now=at)
     flags = [each.risk_flag_until for each in (source, target) if each.risk_flag_until]

@@ -1,9 +1,10 @@
 """Which plan to recommend: pure, in fen, from a member's own days; no clock, no database.
 
 The days on which she came are read as phases: while a phase lasts she needs a day with
-some chance, one for weekdays and one for weekends; a phase may end with every day and
-another may begin. A small table of such habits stands for the population; her own days
-say how likely each habit is hers. Then the ladder is climbed: a plan takes the place of
+some chance, one for weekdays and one for weekends. A phase passes through one stage or
+several and is over with the last; another may begin later. A small table of such habits
+stands for the population; her own days say how likely each habit is hers, and how far on
+in a phase she is. Then the ladder is climbed: a plan takes the place of
 the shorter ones when it costs less than they are expected to, bought as needed for the
 same days.
 
@@ -19,9 +20,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from math import exp, log
+from itertools import pairwise
+from math import exp, log, sumprod
 
-from members.ladder import Step, cheapest_for
+from members.ladder import Comparison, Step, compare_within
 
 HORIZON_DAYS = 90
 """How far ahead costs are counted, and how far back days are kept."""
@@ -37,33 +39,35 @@ class Habit:
     """A share of the population and how it needs days.
 
     needs    the chance within a phase, (on a weekday, on a weekend)
-    ends     the chance that a phase is over on the next day
-    returns  the chance that another one has begun on the next day
+    ends     the chance that a stage is over on the next day
+    returns  the chance that another phase has begun on the next day
+    stages   how many a phase has; with several, its length lies around their middle
     """
 
     share: float
     needs: tuple[float, float]
     ends: float
     returns: float
+    stages: int = 1
 
     def need(self, weekday: int) -> float:
         return self.needs[weekday % 7 >= SATURDAY]
 
 
 POPULATION: tuple[Habit, ...] = (
-    Habit(0.22, (0.98, 0.98), 0.60, 0.002),  # once, for a day or two
-    Habit(0.14, (0.98, 0.98), 0.25, 0.002),  # once, for some days
-    Habit(0.10, (0.01, 0.75), 0.01, 0.05),  # weekends
-    Habit(0.10, (0.03, 0.50), 0.01, 0.05),  # some weekends
-    Habit(0.10, (0.05, 0.05), 0.005, 0.05),  # now and then
-    Habit(0.10, (0.12, 0.12), 0.005, 0.05),  # more often
-    Habit(0.16, (0.90, 0.90), 0.04, 0.027),  # projects of weeks
-    Habit(0.03, (0.75, 0.75), 0.004, 0.05),  # most days
-    Habit(0.04, (0.88, 0.88), 0.004, 0.05),  # nearly every day
-    Habit(0.02, (0.96, 0.96), 0.004, 0.05),  # every day
+    Habit(0.24, (0.98, 0.98), 0.60, 0.001),  # once, for a day or two
+    Habit(0.14, (0.98, 0.98), 0.25, 0.001),  # once, for some days
+    Habit(0.10, (0.01, 0.75), 0.001, 0.05),  # weekends
+    Habit(0.10, (0.01, 0.50), 0.001, 0.05),  # some weekends
+    Habit(0.10, (0.05, 0.05), 0.001, 0.05),  # now and then
+    Habit(0.10, (0.12, 0.12), 0.001, 0.05),  # more often
+    Habit(0.12, (0.90, 0.90), 0.42, 0.03, stages=7),  # projects of 8 to 25 days
+    Habit(0.03, (0.75, 0.75), 0.001, 0.05),  # most days
+    Habit(0.04, (0.85, 0.85), 0.001, 0.05),  # nearly every day
+    Habit(0.03, (0.94, 0.94), 0.001, 0.05),  # every day
 )
-"""Starting values after the shoppers of security.md 5.3; docs/recommendation.md says what
-a wrong table costs."""
+"""Starting values after the words of security.md 5.3; docs/recommendation.md says what a
+wrong table costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,13 @@ class Advice:
     otherwise_fen  what the days of the plan are expected to cost with shorter ones,
                    bought as needed; None for the shortest plan
     likely         the chance that they cost more than the plan; None likewise
+    paid           what as many days behind her cost with and without it; None likewise
     """
 
     step: Step
     otherwise_fen: int | None = None
     likely: float | None = None
+    paid: Comparison | None = None
 
 
 def recommend(
@@ -93,24 +99,39 @@ def recommend(
     ``days`` are those on which she came; what lies outside the last 90 is not looked at.
     A plan of more than 90 days has to pay within the 90 that can be foreseen.
     """
+    belief = believe(days, today=today, population=population)
+    return choose(
+        belief,
+        days,
+        ladder,
+        today=today,
+        default_days=default_days,
+        population=population,
+    )
+
+
+def choose(
+    belief: Sequence[float],
+    days: Collection[date],
+    ladder: Sequence[Step],
+    *,
+    today: date,
+    default_days: int,
+    population: tuple[Habit, ...] = POPULATION,
+) -> Advice | None:
+    """The same from what ``believe`` found, which no ladder changes."""
     steps = tuple(sorted(ladder, key=lambda step: (step.days, step.price_fen)))
     if not steps:
         return None
-    weights = _likelihood(days, today=today, population=population)
     best = Advice(steps[0])
-    for step in steps[1:]:
-        shorter = tuple(other for other in steps if other.days < step.days)
-        if not shorter:
-            continue  # the same days for more money
-        spans = _spans(shorter, step, today.weekday(), population)
-        otherwise = sum(w * span.fen for w, span in zip(weights, spans, strict=True))
-        likely = sum(w * span.dearer for w, span in zip(weights, spans, strict=True))
+    for step, spans in _tables(steps, today.weekday(), population):
+        otherwise, likely = sumprod(belief, spans.fen), sumprod(belief, spans.dearer)
         saves = otherwise - step.price_fen
         earned = saves > 0
         if step.days > default_days:
             earned = saves >= WORTH_FEN and likely >= SURE
-        if earned and _paid_already(days, step, steps, today=today):
-            best = Advice(step, round(otherwise), likely)
+        if earned and (paid := _paid_already(days, step, steps, today=today)):
+            best = Advice(step, round(otherwise), likely, paid)
     return best
 
 
@@ -118,20 +139,22 @@ def likely_cheaper(
     days: Collection[date], steps: Ladder, plan: Step, *, today: date
 ) -> float:
     """The chance that shorter plans, bought as needed, cost more than this one."""
-    weights = _likelihood(days, today=today, population=POPULATION)
-    shorter = tuple(step for step in steps if step.days < plan.days)
-    spans = _spans(shorter, plan, today.weekday(), POPULATION)
-    return sum(w * span.dearer for w, span in zip(weights, spans, strict=True))
+    belief = believe(days, today=today)
+    tables = dict(_tables(steps, today.weekday(), POPULATION))
+    return sumprod(belief, tables[plan].dearer)
 
 
 def _paid_already(
     days: Collection[date], plan: Step, steps: Ladder, *, today: date
-) -> bool:
-    """Whether the days of the last ``plan.days`` would have cost more without it."""
-    recent = window(days, min(plan.days, HORIZON_DAYS), today=today)
+) -> Comparison | None:
+    """The days of the last ``plan.days``, if they would have cost more without it."""
+    recent = [
+        day.toordinal()
+        for day in window(days, min(plan.days, HORIZON_DAYS), today=today)
+    ]
     others = [step for step in steps if step is not plan]
-    other = cheapest_for([day.toordinal() for day in recent], others)
-    return other is not None and other > plan.price_fen
+    found = compare_within(recent, plan, others)
+    return found if found is not None and found.saves_fen > 0 else None
 
 
 def window(days: Collection[date], length: int, *, today: date) -> list[date]:
@@ -140,18 +163,26 @@ def window(days: Collection[date], length: int, *, today: date) -> list[date]:
     return sorted({day for day in days if since < day <= today} | {today})
 
 
-def _likelihood(
-    days: Collection[date], *, today: date, population: tuple[Habit, ...]
+def believe(
+    days: Collection[date],
+    *,
+    today: date,
+    population: tuple[Habit, ...] = POPULATION,
 ) -> list[float]:
-    """How likely each habit is hers, after the days from her first to today."""
+    """How likely each habit is hers, and how far on in a phase she is today: one figure
+    for every stage of every habit, from the days from her first to today."""
     since = today - timedelta(days=HORIZON_DAYS)
     known = {day for day in days if since <= day < today} | {today}
     came = passed(known, until=today)
-    scores = [log(habit.share) + log_chance(habit, came) for habit in population]
-    top = max(scores)
-    weights = [exp(score - top) for score in scores]
+    seen = [(log(habit.share), *follow(habit, came)) for habit in population]
+    top = max(share + chance for share, chance, _ in seen)
+    weights = [exp(share + chance - top) for share, chance, _ in seen]
     total = sum(weights)
-    return [weight / total for weight in weights]
+    return [
+        weight / total * stage
+        for weight, (_, _, stages) in zip(weights, seen, strict=True)
+        for stage in stages
+    ]
 
 
 def passed(days: Collection[date], *, until: date) -> list[tuple[bool, int]]:
@@ -163,122 +194,198 @@ def passed(days: Collection[date], *, until: date) -> list[tuple[bool, int]]:
     ]
 
 
-def log_chance(habit: Habit, came: list[tuple[bool, int]]) -> float:
-    """Of these days after one that was needed; a needed day is within a phase."""
+def follow(habit: Habit, came: list[tuple[bool, int]]) -> tuple[float, list[float]]:
+    """The logarithm of how likely these days are after one that was needed, and how
+    likely she is in which stage of a phase on the last of them, when it was needed."""
+    if habit.stages == 1:
+        return _follow_one(habit, came)
+    stages = [1.0] + [0.0] * (habit.stages - 1)
+    between, found = 0.0, 0.0
+    for needed, weekday in came:
+        stages, between = _next_day(habit, stages, between)
+        need = habit.need(weekday)
+        chance = need * sum(stages)
+        if needed:
+            share, between = need / chance, 0.0
+            found += log(chance)
+        else:
+            share = (1 - need) / (1 - chance)
+            between /= 1 - chance
+            found += log(1 - chance)
+        stages = [stage * share for stage in stages]
+    return found, stages
+
+
+def _follow_one(
+    habit: Habit, came: list[tuple[bool, int]]
+) -> tuple[float, list[float]]:
+    """The same with one stage, as most habits have: a single figure says where she is."""
+    needs = [habit.need(weekday) for weekday in range(7)]
+    stays, returns = 1 - habit.ends, habit.returns
     lasts, found = 1.0, 0.0
     for needed, weekday in came:
-        lasts = lasts * (1 - habit.ends) + (1 - lasts) * habit.returns
-        chance = lasts * habit.need(weekday)
+        lasts = lasts * stays + (1 - lasts) * returns
+        chance = lasts * needs[weekday]
         if needed:
             found += log(chance)
             lasts = 1.0
         else:
             found += log(1 - chance)
             lasts = (lasts - chance) / (1 - chance)
-    return found
+    return found, [lasts]
+
+
+def _next_day(
+    habit: Habit, stages: Sequence[float], between: float
+) -> tuple[list[float], float]:
+    """Where a phase stands, or none, a day later."""
+    ends, stays = habit.ends, 1 - habit.ends
+    later = [stages[0] * stays + between * habit.returns]
+    for before, stage in pairwise(stages):
+        later.append(stage * stays + before * ends)
+    return later, between * (1 - habit.returns) + stages[-1] * ends
 
 
 @lru_cache(maxsize=64)
-def _lasts(habit: Habit) -> tuple[float, ...]:
-    """The chance to be within a phase on the n-th day after a needed one."""
-    found = [1.0]
-    for _ in range(HORIZON_DAYS):
-        found.append(found[-1] * (1 - habit.ends) + (1 - found[-1]) * habit.returns)
-    return tuple(found)
+def _onward(habit: Habit) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    """[n][s]: the chances of each stage, and of no phase, n days after stage s."""
+    begun = []
+    for first in range(habit.stages):
+        stages, between = [float(each == first) for each in range(habit.stages)], 0.0
+        found = [(*stages, between)]
+        for _ in range(HORIZON_DAYS):
+            stages, between = _next_day(habit, stages, between)
+            found.append((*stages, between))
+        begun.append(found)
+    return tuple(zip(*begun, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """The days of a plan when shorter ones are bought as needed: the expected cost,
-    and the chance that it is more than the plan's price."""
+class _Spans:
+    """The days of a plan when shorter ones are bought as needed, for every stage of
+    every habit: the expected cost, and the chance that it is more than the plan's."""
 
-    fen: float
-    dearer: float
+    fen: tuple[float, ...]
+    dearer: tuple[float, ...]
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
+def _tables(
+    steps: Ladder, weekday: int, population: tuple[Habit, ...]
+) -> tuple[tuple[Step, _Spans], ...]:
+    """Of every plan that has shorter ones; the same days for more money are none.
+
+    Depends on the catalogue alone, so it is kept.
+    """
+    found = []
+    for plan in steps[1:]:
+        shorter = tuple(step for step in steps if step.days < plan.days)
+        if shorter:
+            found.append((plan, _spans(shorter, plan, weekday, population)))
+    return tuple(found)
+
+
 def _spans(
     shorter: Ladder, plan: Step, weekday: int, population: tuple[Habit, ...]
-) -> tuple[_Span, ...]:
-    """For each habit. Depends on the catalogue alone, so it is kept."""
-    found = []
+) -> _Spans:
+    fen: list[float] = []
+    dearer: list[float] = []
     for habit in population:
-        fen, best = _as_needed(shorter, min(plan.days, HORIZON_DAYS), weekday, habit)
-        dearer = _dearer(shorter, best, plan, weekday, habit)
-        found.append(_Span(fen, dearer))
-    return tuple(found)
+        length = min(plan.days, HORIZON_DAYS)
+        costs, best = _as_needed(shorter, length, weekday, habit)
+        fen += costs
+        dearer += [
+            _dearer(shorter, best, plan, weekday, habit, stage)
+            for stage in range(habit.stages)
+        ]
+    return _Spans(tuple(fen), tuple(dearer))
 
 
 def _as_needed(
     steps: Ladder, length: int, weekday: int, habit: Habit
-) -> tuple[float, list[int]]:
+) -> tuple[list[float], list[list[int]]]:
     """Backwards through so many days, the first of which is needed: the least expected
-    cost, and the best plan on each day that is needed while nothing runs."""
-    within = [0.0] * (length + 1)
-    between = [0.0] * (length + 1)
-    best = [0] * length
-    lasts = _lasts(habit)
-    needed = 0.0
+    cost from each stage, and the best plan on each day and stage that is needed while
+    nothing runs."""
+    none = [0.0] * (habit.stages + 1)
+    ahead = [none for _ in range(length + 1)]
+    best: list[list[int]] = []
+    onward = _onward(habit)
+    needed: list[float] = []
     for day in range(length - 1, -1, -1):
-        costs = []
-        for step in steps:
-            later = day + step.days
-            cost = float(step.price_fen)
-            if later < length:
-                chance = lasts[step.days]
-                cost += chance * within[later] + (1 - chance) * between[later]
-            costs.append(cost)
-        needed = min(costs)
-        best[day] = costs.index(needed)
-        idle = habit.ends * between[day + 1] + (1 - habit.ends) * within[day + 1]
+        needed, chosen = [], []
+        for stage in range(habit.stages):
+            costs = [
+                step.price_fen
+                + (
+                    sumprod(onward[step.days][stage], ahead[day + step.days])
+                    if day + step.days < length
+                    else 0
+                )
+                for step in steps
+            ]
+            needed.append(min(costs))
+            chosen.append(costs.index(needed[-1]))
+        best.append(chosen)
         chance = habit.need(weekday + day)
-        within[day] = chance * needed + (1 - chance) * idle
-        between[day] = (
-            habit.returns * within[day + 1] + (1 - habit.returns) * between[day + 1]
-        )
-    return needed, best
+        later = ahead[day + 1]
+        idle = [
+            (1 - habit.ends) * here + habit.ends * after
+            for here, after in pairwise(later)
+        ]
+        none_yet = habit.returns * later[0] + (1 - habit.returns) * later[-1]
+        ahead[day] = [
+            *(chance * c + (1 - chance) * i for c, i in zip(needed, idle, strict=True)),
+            none_yet,
+        ]
+    return needed, best[::-1]
 
 
 def _dearer(
-    shorter: Ladder, best: list[int], plan: Step, weekday: int, habit: Habit
+    shorter: Ladder,
+    best: list[list[int]],
+    plan: Step,
+    weekday: int,
+    habit: Habit,
+    begun: int,
 ) -> float:
     """The chance that the days of ``plan`` cost more than it when bought as needed.
 
     Forwards through its days: how likely which sum has been spent when a day begins
     without a running plan. A sum above the price is never below it again.
     """
-    lasts = _lasts(habit)
+    onward = _onward(habit)
     length = len(best)
-    spent: list[Sums] = [({}, {}) for _ in range(length + 1)]
+    none = habit.stages
+    spent: list[list[dict[int, float]]] = [
+        [{} for _ in range(none + 1)] for _ in range(length + 1)
+    ]
     dearer = 0.0
 
-    def buy(day: int, fen: int, share: float) -> None:
+    def buy(day: int, stage: int, fen: int, share: float) -> None:
         nonlocal dearer
-        step = shorter[best[day]]
-        if fen + step.price_fen > plan.price_fen:
+        step = shorter[best[day][stage]]
+        fen += step.price_fen
+        if fen > plan.price_fen:
             dearer += share
         elif day + step.days < length:
-            _split(
-                spent[day + step.days], fen + step.price_fen, share, lasts[step.days]
-            )
+            for there, chance in enumerate(onward[step.days][stage]):
+                sums = spent[day + step.days][there]
+                sums[fen] = sums.get(fen, 0.0) + share * chance
 
-    buy(0, 0, 1.0)  # today is needed
+    buy(0, begun, 0, 1.0)  # today is needed
     for day in range(1, length):
-        within, between = spent[day]
         need = habit.need(weekday + day)
-        for fen, share in within.items():
-            buy(day, fen, share * need)
-            _split(spent[day + 1], fen, share * (1 - need), 1 - habit.ends)
-        for fen, share in between.items():
-            _split(spent[day + 1], fen, share, habit.returns)
+        for stage in range(none):
+            for fen, share in spent[day][stage].items():
+                buy(day, stage, fen, share * need)
+                _add(spent[day + 1][stage], fen, share * (1 - need) * (1 - habit.ends))
+                _add(spent[day + 1][stage + 1], fen, share * (1 - need) * habit.ends)
+        for fen, share in spent[day][none].items():
+            _add(spent[day + 1][0], fen, share * habit.returns)
+            _add(spent[day + 1][none], fen, share * (1 - habit.returns))
     return dearer
 
 
-type Sums = tuple[dict[int, float], dict[int, float]]
-"""How likely which sum has been spent, within a phase and between two."""
-
-
-def _split(into: Sums, fen: int, share: float, lasts: float) -> None:
-    within, between = into
-    within[fen] = within.get(fen, 0.0) + share * lasts
-    between[fen] = between.get(fen, 0.0) + share * (1 - lasts)
+def _add(sums: dict[int, float], fen: int, share: float) -> None:
+    sums[fen] = sums.get(fen, 0.0) + share

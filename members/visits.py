@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models import Q
 
-from members.models import Member, VisitDay
+from members.models import AdviceRecord, Member, VisitDay
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 KEPT_DAYS = 90
+RECORDED_DAYS = 180
 _MANY = 50_000
 _noted: tuple[date, set[int]] | None = None
 """Whom this process has noted today, so that only the first page of a day writes."""
@@ -49,13 +50,15 @@ def forget_noted() -> None:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete what is older than 90 days; safe to repeat.
+    """Delete days older than 90 and records older than 180; safe to repeat.
 
     Also what a page noted at the very moment that she switched the recommendation off.
     """
     oldest = day_of(now) - timedelta(days=KEPT_DAYS)
-    gone = Q(day__lt=oldest) | Q(member__wants_advice=False)
-    return VisitDay.objects.filter(gone).delete()[0]
+    off = Q(member__wants_advice=False)
+    too_old = Q(at__lt=now - timedelta(days=RECORDED_DAYS))
+    AdviceRecord.objects.filter(too_old | off).delete()
+    return VisitDay.objects.filter(Q(day__lt=oldest) | off).delete()[0]
 
 
 @transaction.atomic(durable=True)
@@ -69,5 +72,16 @@ def set_advice(member: Member, *, wanted: bool) -> None:
     locked.save(update_fields=["wants_advice"])
     if not wanted:
         VisitDay.objects.filter(member=locked).delete()
+        AdviceRecord.objects.filter(member=locked).delete()
     if _noted is not None:
         _noted[1].discard(locked.pk)
+
+
+def move_locked(source: Member, target: Member) -> None:
+    """The days of one locked member become another's; none where either wants none."""
+    if source.wants_advice and target.wants_advice:
+        known = target.visit_days.values("day")
+        source.visit_days.exclude(day__in=known).update(member=target)
+        source.advice_records.update(member=target)
+    source.visit_days.all().delete()
+    source.advice_records.all().delete()

@@ -7,7 +7,7 @@ price and no right depend on what is found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
 from kameng.templatetags.shop import yuan_short
-from members import catalogue, visits
-from members.ladder import Comparison, Step, cheapest_for, compare
-from members.models import Member, Plan, TierKind, VisitDay
+from members import catalogue, told, visits
+from members.ladder import Step
+from members.models import AdviceRecord, Member, Plan, TierKind, VisitDay
 from members.recommendation import HORIZON_DAYS, Advice, recommend, window
 from members.standing import Standing
 from orders.models import Fulfil, Order, Status
@@ -44,9 +44,8 @@ class History:
 class Found:
     history: History
     plan: Plan
+    steps: tuple[Step, ...]
     advice: Advice
-    comparison: Comparison | None
-    """Over as many days as the plan has; None for the shortest plan."""
 
 
 def read(member: Member, *, now: datetime) -> History:
@@ -111,10 +110,7 @@ def temporary(request: ShopRequest) -> Found | None:
     if advice is None:
         return None
     plan = plans[steps.index(advice.step)]
-    recent = _numbers(history, plan.days)
-    shorter = [step for step in steps if step.days < plan.days]
-    others = [step for step in steps if step is not advice.step] if shorter else []
-    return Found(history, plan, advice, compare(recent, advice.step, others))
+    return Found(history, plan, tuple(steps), advice)
 
 
 def long_term(request: ShopRequest, held: Standing) -> dict[str, Any] | None:
@@ -126,59 +122,48 @@ def long_term(request: ShopRequest, held: Standing) -> dict[str, Any] | None:
         return None
     shop = catalogue.current()
     steps = steps_of(shop.on_sale(TierKind.TEMPORARY), at=request.now)
-    for plan in sorted(shop.on_sale(TierKind.LONG_TERM), key=lambda each: each.days):
-        numbers = _numbers(history, plan.days)
-        other = cheapest_for(numbers, steps)
-        price = plan.price_at(request.now)
-        if other is not None and other > price:
-            return {
-                "plan": plan,
-                "window_days": min(plan.days, HORIZON_DAYS),
-                "days_seen": len(numbers),
-                "other_fen": other,
-                "price_fen": price,
-                "saving_fen": other - price,
-            }
-    return None
-
-
-def _numbers(history: History, length: int) -> list[int]:
-    recent = window(history.days, min(length, HORIZON_DAYS), today=history.today)
-    return [day.toordinal() for day in recent]
+    plans = shop.on_sale(TierKind.LONG_TERM)
+    offers = steps_of(plans, at=request.now)
+    found = told.long_term(history.days, steps, offers, today=history.today)
+    if found is None:
+        return None
+    return {
+        "plan": plans[offers.index(found.plan)],
+        "window_days": found.window_days,
+        "days_seen": found.days_seen,
+        "other_fen": found.other_fen,
+        "price_fen": found.plan.price_fen,
+        "saving_fen": found.saving_fen,
+    }
 
 
 def sums(found: Found) -> dict[str, Any]:
-    """The finished values of the one sentence: a saving is among them only if it is."""
-    told = found.comparison
-    if told is None or told.saves_fen <= 0:
-        days = window(found.history.days, MONTH_DAYS, today=found.history.today)
-        return {"window_days": MONTH_DAYS, "days_seen": len(days), "other_fen": None}
+    """The finished values of the sentences: a saving is among them only if it is."""
+    history = found.history
+    unused = told.unused(history.days, history.last, found.steps, today=history.today)
     return {
-        "window_days": min(found.plan.days, HORIZON_DAYS),
-        "days_seen": told.days,
-        "other_fen": told.other_fen,
-        "by_day": told.by_day,
+        **asdict(told.sums(history.days, found.advice, today=history.today)),
+        "unused": asdict(unused) if unused else None,
     }
 
 
 def inputs(found: Found, name: str) -> list[str]:
     """What was looked at, in numbers, for 「为什么推荐」."""
     history, advice = found.history, found.advice
-    counts = {
-        f"d{length}": len(window(history.days, length, today=history.today))
-        for length in (WEEK_DAYS, MONTH_DAYS, HORIZON_DAYS)
-    }
+    counts = _counts(history)
     lines = [
-        _("含今天，近 7 天你来过 {d7} 天，近 30 天 {d30} 天，近 90 天 {d90} 天").format(
-            **counts
-        )
+        _(
+            "含今天，近 7 天记下你来过 {d7} 天，近 30 天 {d30} 天，近 90 天 {d90} 天"
+        ).format(**counts)
     ]
+    if (lately := told.visits(history.days, today=history.today)) is not None:
+        lines.append(_lately(lately))
     if history.last is not None:
         bought, length = history.last
         ends = bought + timedelta(days=length)
         used = sum(bought <= day < ends for day in history.days)
         lines.append(
-            _("上次买的 {length} 天里，你来过 {used} 天").format(
+            _("上次买的 {length} 天里，记下你来过 {used} 天").format(
                 length=length, used=used
             )
         )
@@ -194,5 +179,43 @@ def inputs(found: Found, name: str) -> list[str]:
                 percent=round(advice.likely * 100),
             )
         )
-    lines.append(_("只看你自己的来访日和付款日，保留 90 天。价格对每个人都一样"))
+    lines.append(_("只看你自己登录和付款的日子，保留 90 天。价格对每个人都一样"))
     return lines
+
+
+def _lately(visits: told.Visits) -> str:
+    if visits.least == visits.most:
+        words = _("最近 {count} 次来，每次连着 {most} 天")
+    else:
+        words = _("最近 {count} 次来，每次连着 {least} 到 {most} 天")
+    return words.format(count=visits.count, least=visits.least, most=visits.most)
+
+
+def record(found: Found | None, order: Order) -> None:
+    """Note what was recommended beside what was ordered, for evaluation alone."""
+    if found is None or order.plan_id is None:
+        return
+    history, advice = found.history, found.advice
+    lately = told.visits(history.days, today=history.today)
+    bought = history.last
+    AdviceRecord.objects.create(
+        member_id=order.member_id,
+        at=order.placed_at,
+        shown=found.plan,
+        chosen_id=order.plan_id,
+        features={
+            "days": _counts(history),
+            "visits": asdict(lately) if lately else None,
+            "last": [(history.today - bought[0]).days, bought[1]] if bought else None,
+            "ladder": [[step.days, step.price_fen] for step in found.steps],
+            "otherwise_fen": advice.otherwise_fen,
+            "likely": advice.likely and round(advice.likely, 4),
+        },
+    )
+
+
+def _counts(history: History) -> dict[str, int]:
+    return {
+        f"d{length}": len(window(history.days, length, today=history.today))
+        for length in (WEEK_DAYS, MONTH_DAYS, HORIZON_DAYS)
+    }

@@ -29,8 +29,8 @@ from members import (
 from members.context import forget_standing, standing_facts
 from members.models import Member, Purpose, TierKind
 from members.phone_step import FieldError
+from orders import advice, choice, coupon_step, coupons, goods_page
 from orders import checkout as placing
-from orders import choice, coupon_step, coupons, goods_page
 from orders.choice import Page, Typed
 from orders.goods_page import GoodsPage
 from orders.models import Order
@@ -338,6 +338,8 @@ def checkout(request: ShopRequest) -> HttpResponse:
             return _again(page, step.status, retry_after=step.retry_after)
         member = step.member
         forget_standing(request)
+    elif isinstance(page, Page):
+        page.is_advised = True  # she has seen the recommendation
     if "verify_name" in request.POST:  # the button that stands where paying cannot
         return SeeOther(page.real_name_url())
     return _place(page, member)
@@ -447,6 +449,8 @@ def _place(page: Page | GoodsPage, member: Member) -> HttpResponse:
         return _again(page, 422)
     for attempt in first:
         attempts.start(attempt, now=request.now)
+    if isinstance(page, Page) and not placed.repeated:
+        advice.record(page.recommended(), placed.order)
     choice.remember(request, typed)
     way_back.keep(request, placed.order.no, way_back.read(typed.next))
     return SeeOther(reverse("order-pay", args=[placed.order.no]))

@@ -46,6 +46,7 @@ _PARTS = {
     "passkeys": "name created_at used_at",
     "push_subscriptions": "endpoint created_at last_success_at",
     "visit_days": "day",
+    "advice_records": "at shown_id chosen_id features",
     "real_name_checks": "consent_version asked_at provider outcome",
     "opt_outs": "kind channel created_at",
     "former_phones": "phone left_at",
@@ -140,6 +141,7 @@ def erase(member_id: int, *, now: datetime, due: bool = False) -> bool:
         member.passkeys.all().delete()
         member.push_subscriptions.all().delete()
         member.visit_days.all().delete()
+        member.advice_records.all().delete()
         RealName.objects.filter(member=member).delete()
         member.opt_outs.all().delete()
         member.former_phones.all().delete()

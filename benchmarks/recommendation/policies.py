@@ -13,7 +13,7 @@ from members.ladder import Step, cheapest_for
 from members.recommendation import (
     POPULATION,
     Habit,
-    log_chance,
+    follow,
     passed,
     recommend,
 )
@@ -139,7 +139,7 @@ def _habit_of(shoppers: list[Shopper]) -> Habit:
     seen = [passed(set(each.needs), until=end) for each in shoppers]
 
     def fit(habit: Habit) -> float:
-        return sum(log_chance(habit, came) for came in seen)
+        return sum(follow(habit, came)[0] for came in seen)
 
     best = Habit(1.0, (0.5, 0.5), 0.1, 0.02)
     for _ in range(3):

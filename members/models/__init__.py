@@ -21,10 +21,11 @@ from members.models.real_names import (
     Verifier,
 )
 from members.models.rules import ShopRules
-from members.models.visits import VisitDay
+from members.models.visits import AdviceRecord, VisitDay
 
 __all__ = [
     "ACCOUNTS_MAX",
+    "AdviceRecord",
     "Benefit",
     "CheckOutcome",
     "Entitlement",

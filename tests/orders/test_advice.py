@@ -67,16 +67,16 @@ def test_her_own_days_decide_afterwards_and_the_sum_is_shown(
     came(book, member, *range(1, 14))
     text = page(shopper)
     assert chosen(text) == "temporary-7"
-    assert "近 7 天你来过 7 天。按天买 ¥21，临时会员 7 天 ¥15" in text
-    assert "含今天，近 7 天你来过 7 天，近 30 天 14 天，近 90 天 15 天" in text
-    assert "上次买的 1 天里，你来过 1 天" in text
+    assert "近 7 天记下你来过 7 天。按天买 ¥21，临时会员 7 天 ¥15" in text
+    assert "含今天，近 7 天记下你来过 7 天，近 30 天 14 天，近 90 天 15 天" in text
+    assert "上次买的 1 天里，记下你来过 1 天" in text
     assert "价格对每个人都一样" in text
 
 
 def test_few_days_get_the_day_and_no_saving(shopper: Shopper):
     text = page(shopper)
     assert chosen(text) == "temporary-1"
-    assert "近 30 天你来过 1 天。用几天买几天，先选 临时会员 1 天" in text
+    assert "近 30 天记下你来过 1 天。用几天买几天，先选 临时会员 1 天" in text
 
 
 def test_the_address_and_the_form_go_before_the_recommendation(shopper: Shopper):
@@ -113,7 +113,7 @@ def test_a_long_term_plan_is_shown_only_with_a_sum_that_speaks_for_it(
     came(book, member, *range(1, 60))
     for path in (CHOICE, "/membership/"):
         text = page(shopper, path)
-        assert "近 90 天你来过 61 天，买临时会员最少 ¥103，" in text
+        assert "近 90 天记下你来过 61 天，买临时会员最少 ¥103，" in text
         assert "¥75，少 ¥28" in text
         assert "long-term/?plan=long-term-90" in text
     buy(book, member, days_ago=0, plan="long-term-90")

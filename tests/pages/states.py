@@ -177,7 +177,9 @@ def signed_in(**more: Any) -> Context:
             "phone": {"masked": "138••••8000"},
             "recommendation": {
                 **recommended(),
-                "inputs": ["含今天，近 7 天你来过 6 天，近 30 天 6 天，近 90 天 9 天"],
+                "inputs": [
+                    "含今天，近 7 天记下你来过 6 天，近 30 天 6 天，近 90 天 9 天"
+                ],
                 "off_url": "/account/advice/",
             },
             **more,
@@ -263,7 +265,7 @@ CHOICE: dict[str, Context] = {
             **recommended(plan=ladder()[2], window_days=30, days_seen=26),
             "other_fen": 6_000,
             "by_day": False,
-            "inputs": ["上次买的 7 天里，你来过 6 天"],
+            "inputs": ["上次买的 7 天里，记下你来过 6 天"],
             "off_url": "/account/advice/",
         },
         conversion=CONVERSION,
@@ -272,7 +274,16 @@ CHOICE: dict[str, Context] = {
         recommendation={
             **recommended(plan=ladder()[0], window_days=30, days_seen=2),
             "other_fen": None,
-            "inputs": ["上次买的 7 天里，你来过 1 天"],
+            "unused": {
+                "plan_days": 7,
+                "days_used": 1,
+                "other_fen": 300,
+                "price_fen": 1_500,
+            },
+            "inputs": [
+                "最近 4 次来，每次连着 1 到 2 天",
+                "上次买的 7 天里，记下你来过 1 天",
+            ],
             "off_url": "/account/advice/",
         }
     ),
