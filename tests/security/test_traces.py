@@ -298,7 +298,8 @@ def secrets_of(story: Story) -> dict[str, str]:
         "new phone": NEW_PHONE[3:],
         **{f"openid of {name}": who.openid for name, who in ALICE.items()},
         **{f"unionid of {name}": who.unionid for name, who in ALICE.items()},
-        "openid left": BOB.openid, "unionid left": BOB.unionid,
+        "openid left": BOB.openid,
+        "unionid left": BOB.unionid,
         **{f"code {code}": code for code in story.codes},
         **{
             f"card key {n}": delivery.reveal(keys.pk, n, now=story.till.now)
