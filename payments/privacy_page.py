@@ -23,6 +23,7 @@ def privacy_page(request: MemberRequest) -> HttpResponse:
         "here": "account",
         "erase_at": request.user.erase_at,
         "paid_until": standing_of(request).paid_until,
+        "has_keys": request.user.orders.filter(keys__isnull=False).exists(),
         "staff": request.user.is_staff,
     }
     return render(request, "members/privacy.html", context)

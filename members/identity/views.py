@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,15 +18,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
 from members import confirm, signin
-from members.identity import binding, journey, nicknames, offers
+from members.identity import binding, journey, nicknames, offers, pending
 from members.identity.contract import NotRecognised, Person, Refused
 from members.identity.journey import Aim, Journey
 from members.models import Identity, Provider
 
 log = logging.getLogger(__name__)
 
-PENDING = "identity_to_bind"
-"""Session key: whom the provider recognised, until she says that it is to be bound."""
 _LONGEST_CODE = 512
 
 
@@ -177,25 +173,17 @@ def _to_be_bound(request: ShopRequest, person: Person) -> HttpResponse:
     if found is not None:
         messages.success(request, _("这个账号已经绑定了"))
         return SeeOther(reverse("account-identities"))
-    request.session[PENDING] = {"person": asdict(person), "at": request.now.timestamp()}
+    pending.keep(request, person, now=request.now)
     return SeeOther(reverse("account-identity-bind"))
-
-
-def _pending(request: MemberRequest, *, now: datetime) -> Person | None:
-    kept = request.session.get(PENDING)
-    if kept is None or not 0 <= now.timestamp() - kept["at"] <= journey.SECONDS:
-        return None
-    values = kept["person"]
-    return Person(**{**values, "provider": Provider(values["provider"])})
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def bind_found(request: MemberRequest) -> HttpResponse:
     """The explicit yes: only this binds, and only what this browser has brought."""
-    person = _pending(request, now=request.now)
+    person = pending.kept(request, now=request.now)
     if person is None:
-        request.session.pop(PENDING, None)
+        pending.forget(request)
         return SeeOther(reverse("account-identities"))
     if request.method != "POST":
         context = {
@@ -205,7 +193,7 @@ def bind_found(request: MemberRequest) -> HttpResponse:
             "account_name": request.user.signs_in_as,
         }
         return render(request, "members/identity_bind.html", context)
-    del request.session[PENDING]
+    pending.forget(request)
     try:
         binding.bind(request.user.pk, person, now=request.now)
     except (binding.Taken, Refused):

@@ -1256,7 +1256,7 @@ IDENTITIES: dict[str, tuple[str, Context]] = {
     ),
     "privacy": (
         "members/privacy.html",
-        member(here="account", paid_until=after(days=6)),
+        member(here="account", paid_until=after(days=6), has_keys=True),
     ),
     "privacy-pending": (
         "members/privacy.html",

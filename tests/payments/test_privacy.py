@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from members.models import Identity, Member, OneTimeCode, Passkey
 from payments import privacy
+from tests.goods.shelves import make_goods
 from tests.shopping import ALIPAY, WECHAT, Shopper, Till, broken, fresh
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,16 @@ def test_seven_days_to_undo(book: Till, her: Member) -> None:
     assert mine.post(reverse("account-privacy-delete")).status_code == 303
     assert privacy.erase_due(now=first) == 1
     assert not mine.is_signed_in
+
+
+def test_the_page_says_what_goes_with_the_account(book: Till, her: Member) -> None:
+    """security 75: time that can still be returned, and keys that nobody shows her then."""
+    page = shopper(book, her).get(reverse("account-privacy")).content.decode()
+    assert reverse("account-returns") in page
+    assert "买到的卡密以后看不到了" not in page
+    book.buy_goods(her, make_goods(keys=1))
+    page = shopper(book, her).get(reverse("account-privacy")).content.decode()
+    assert "买到的卡密以后看不到了" in page
 
 
 def test_a_repeat_does_not_move_the_day(book: Till, her: Member) -> None:

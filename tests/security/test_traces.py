@@ -54,6 +54,8 @@ ALICE = {
     "wechat": Far("oTraceWechat7Kq2", "uTraceWechat9Zx4", "小明"),
     "qq": Far("QTRACE5B1D8E0F2A", "UTRACE3C7A9E4B6D", "小明"),
 }
+BOB = Far("oTraceNobody4Hd8", "uTraceNobody6Jv1", "小红")
+"""Brought to be bound, and left at the question."""
 HERS = {
     *(("members_member", "phone"), ("members_formerphone", "phone")),
     ("members_onetimecode", "phone"),  # gone with the code, within the hour
@@ -207,6 +209,14 @@ def change_phone(story: Story) -> None:
     assert done["Location"] == reverse("account-identities")
 
 
+def bring_and_leave(story: Story) -> None:
+    """Another WeChat comes back to be bound; she does not answer the question."""
+    gone = story.browser.post(reverse("account-identity", args=["wechat"]))
+    state = state_of(gone["Location"])
+    back = come_back(story.browser, state, story.far.agrees(BOB))
+    assert "小红" in story.browser.get(back["Location"]).text
+
+
 # --- Looking for her -------------------------------------------------------------------
 
 
@@ -288,6 +298,8 @@ def secrets_of(story: Story) -> dict[str, str]:
         "new phone": NEW_PHONE[3:],
         **{f"openid of {name}": who.openid for name, who in ALICE.items()},
         **{f"unionid of {name}": who.unionid for name, who in ALICE.items()},
+        "openid left": BOB.openid,
+        "unionid left": BOB.unionid,
         **{f"code {code}": code for code in story.codes},
         **{
             f"card key {n}": delivery.reveal(keys.pk, n, now=story.till.now)
@@ -309,6 +321,7 @@ def test_nobody_finds_her_but_in_her_own_rows(
     add_ways(story, key)
     sign_in_by_every_way(story, key)
     change_phone(story)
+    bring_and_leave(story)
     with Redis.from_url(shop_settings.REDIS_URL) as store:
         assert store.llen("celery")  # tasks went through the broker and wait there
     tasks = list(kept_by_valkey())
@@ -322,7 +335,7 @@ def test_nobody_finds_her_but_in_her_own_rows(
     assert CardKey.objects.filter(order__isnull=False).count() == 2
 
     secrets = secrets_of(story)
-    assert len(secrets) == 8 + len(story.codes)
+    assert len(secrets) == 10 + len(story.codes)
     assert found_in_database(secrets) == {}
     assert found_in(kept_by_valkey(), secrets) == []
     assert found_in(tasks, secrets) == []
