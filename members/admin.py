@@ -30,9 +30,9 @@ from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
 from members.standing import standing
 from notifications import kinds
-from payments import renewal_state
 from payments.guarded import Guarding
 from payments.merging_page import MERGE
+from payments.renewing import renewal_state
 
 __all__ = [
     "auth_admin",

@@ -35,10 +35,11 @@ from orders.choice import Page, Typed
 from orders.goods_page import GoodsPage
 from orders.models import Order
 from orders.real_name import Lack
-from payments import attempts, channels, mandates, renewal_box
+from payments import attempts, channels
 from payments.attempts import Way
 from payments.gateways import mandates as gateway_mandates
 from payments.models import Attempt
+from payments.renewing import mandates, renewal_box
 
 
 @require_GET

@@ -20,8 +20,9 @@ from members.context import standing_facts
 from members.real_name import holding
 from notifications import messages
 from notifications.push import subscriptions
-from payments import pay_page, renewal_account, renewal_state
-from payments.renewal_state import State
+from payments import pay_page
+from payments.renewing import renewal_account, renewal_state
+from payments.renewing.renewal_state import State
 
 LATEST = 3
 NOTICES = 5

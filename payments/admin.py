@@ -22,7 +22,7 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
-from payments import cases, desk, difference_admin
+from payments import cases, desk
 from payments.channels import CHANNELS
 from payments.gateways.contract import Product
 from payments.gateways.epay.gateway import TYPE as EPAY_TYPE
@@ -36,6 +36,7 @@ from payments.models import (
     RefundState,
 )
 from payments.order_story import channel_label, gateway_label
+from payments.reconciling import difference_admin
 
 __all__ = ["difference_admin"]  # it registers pages of its own
 

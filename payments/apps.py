@@ -8,4 +8,5 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         # They register the outbox handlers and checks of the audit.
-        from payments import effects, renewal_audit  # noqa: F401
+        from payments import effects  # noqa: F401
+        from payments.renewing import renewal_audit  # noqa: F401

@@ -14,13 +14,13 @@ from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
-from payments import differences
-from payments.bill_models import BillDifference, DifferenceKind
-from payments.differences import Difference
 from payments.gateways.beijing import BEIJING
 from payments.gateways.contract import Trade, TradeState
 from payments.models import Attempt
 from payments.polling import Asked, ask_gateway
+from payments.reconciling import differences
+from payments.reconciling.bill_models import BillDifference, DifferenceKind
+from payments.reconciling.differences import Difference
 from payments.settle import Source, apply_result
 
 log = logging.getLogger(__name__)

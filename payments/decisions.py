@@ -16,7 +16,7 @@ from members.models import Member
 from orders import coupons, versions
 from orders.closing import lock_order
 from orders.models import Order, OrderEvent, Status
-from payments import cases, refunds, telling
+from payments import cases, telling
 from payments.cases import unallocated
 from payments.models import (
     Attempt,
@@ -26,6 +26,7 @@ from payments.models import (
     RefundReason,
     RefundState,
 )
+from payments.refunding import refunds
 from payments.settle import settle_locked
 
 ACCEPTED = "money-accepted"

@@ -17,7 +17,7 @@ from kameng.templatetags.shop import duration, moment, to_the_second, yuan
 from members.catalogue_forms import YuanField
 from orders import extending
 from orders.models import Fulfil, Order, Status
-from payments import cases, decisions, held, offline, polling, refunds
+from payments import cases, decisions, held, offline, polling
 from payments.guarded import Deed, Facts, Guarded, GuardedForm, order_of
 from payments.models import (
     Attempt,
@@ -28,8 +28,9 @@ from payments.models import (
     RefundReason,
     RefundState,
 )
-from payments.refund_effects import given_by
-from payments.refund_proposal import seconds_for
+from payments.refunding import refunds
+from payments.refunding.refund_effects import given_by
+from payments.refunding.refund_proposal import seconds_for
 
 RETURN = "payments.add_refund"
 BOOK = "payments.add_attempt"

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from notifications import outbox
-from payments import mandates
 from payments.models import LIVE_STATES, Attempt
 from payments.polling import close_attempt
-from payments.refunds import send_refund
+from payments.refunding.refunds import send_refund
+from payments.renewing import mandates
 
 
 @outbox.handler("attempt.close")

@@ -14,8 +14,9 @@ from members.models import Member
 from orders import versions
 from orders.closing import lock_order
 from orders.models import Fulfil, Order, OrderEvent, Status
-from payments import refunds, settle
+from payments import settle
 from payments.models import Refund, RefundReason
+from payments.refunding import refunds
 
 
 class NotHeld(Exception):

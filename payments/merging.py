@@ -27,10 +27,10 @@ from notifications.models import Notification
 from orders.closing import close_locked
 from orders.models import Order, OrderEvent, Status
 from orders.versions import Stale
-from payments import mandates, renewal_telling
 from payments.gateways.contract import Product
 from payments.models import LIVE_STATES, Attempt, Consent
-from payments.renewal_models import EndedBy
+from payments.renewing import mandates, renewal_telling
+from payments.renewing.renewal_models import EndedBy
 
 MERGED = "merged"
 """In the story of each order that went along."""

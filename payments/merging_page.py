@@ -21,8 +21,9 @@ from kameng.templatetags.shop import moment, to_the_second
 from members import phones, timeline
 from members.models import Member
 from orders.models import Order, Status
-from payments import mandates, merging
+from payments import merging
 from payments.guarded import Deed, Facts, Guarded, GuardedForm
+from payments.renewing import mandates
 
 _NUMBER = re.compile(r"#?([0-9]{1,10})", re.ASCII)
 _SEEN = re.compile(r"([0-9]{1,18}):([0-9]{1,9}):([0-9]{1,9})", re.ASCII)

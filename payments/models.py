@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from members.models import Entitlement
 from orders.models import Order
-from payments.bill_models import BillDay, BillDifference
+from payments.reconciling.bill_models import BillDay, BillDifference
 
 __all__ = ["BillDay", "BillDifference"]  # tables of this app in a file of their own
-from payments.renewal_models import AutoRenew as AutoRenew
-from payments.renewal_models import Consent as Consent
+from payments.renewing.renewal_models import AutoRenew as AutoRenew
+from payments.renewing.renewal_models import Consent as Consent
 
 
 class AttemptState(models.TextChoices):

@@ -10,7 +10,6 @@ import logging
 from datetime import datetime
 
 from kameng import counters
-from payments import mandates
 from payments.confirmation import Verdict, ask_first
 from payments.gateways.contract import (
     Gateway,
@@ -24,7 +23,8 @@ from payments.gateways.contract import (
 )
 from payments.models import Attempt, AttemptState, EventOutcome
 from payments.polling import Asked, query_attempt
-from payments.refunds import apply_refund
+from payments.refunding.refunds import apply_refund
+from payments.renewing import mandates
 from payments.settle import (
     AskFirst,
     Source,

@@ -21,9 +21,9 @@ from members import codes
 from members.models import Member, OneTimeCode, RealName
 from members.timeline import lock_member
 from orders.models import Order, Status
-from payments import mandates
 from payments.models import Attempt, Refund
-from payments.renewal_models import EndedBy
+from payments.renewing import mandates
+from payments.renewing.renewal_models import EndedBy
 
 UNDO = timedelta(days=7)
 

@@ -31,7 +31,7 @@ from payments.models import (
     GatewayEvent,
     RefundReason,
 )
-from payments.refunds import book_whole
+from payments.refunding.refunds import book_whole
 
 log = logging.getLogger(__name__)
 

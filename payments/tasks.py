@@ -2,16 +2,10 @@
 
 from kameng import clock
 from kameng.celery import app
-from payments import (
-    bill_days,
-    confirmation,
-    mandates,
-    polling,
-    privacy,
-    refunds,
-    renewal,
-    shortage,
-)
+from payments import confirmation, polling, privacy
+from payments.reconciling import bill_days
+from payments.refunding import refunds, shortage
+from payments.renewing import mandates, renewal
 
 
 @app.task(name="payments.tasks.poll_attempts_task")

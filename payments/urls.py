@@ -1,13 +1,8 @@
 from django.urls import path, register_converter
 
-from payments import (
-    account_page,
-    delivery_page,
-    privacy_page,
-    renewal_account,
-    return_pages,
-    views,
-)
+from payments import account_page, delivery_page, privacy_page, views
+from payments.refunding import return_pages
+from payments.renewing import renewal_account
 
 
 class NumberConverter:

@@ -34,7 +34,7 @@ from payments import openid as payer
 from payments.finding import order_by_token, orders, own_order
 from payments.gateways.contract import NoticeRequest, Product
 from payments.models import LIVE_STATES, Attempt
-from payments.renewal_page import renewal_page
+from payments.renewing.renewal_page import renewal_page
 
 log = logging.getLogger(__name__)
 

@@ -131,7 +131,7 @@ class Sandbox:
 
 
 def wait_for[Found](
-    look: Callable[[], Found], *, seconds: float = 5.0, every: float = 0.02
+    look: Callable[[], Found], *, seconds: float = 30.0, every: float = 0.02
 ) -> Found:
     """The first true result of ``look``; AssertionError when none came in time."""
     end = time.monotonic() + seconds

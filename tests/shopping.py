@@ -27,10 +27,11 @@ from orders.checkout import Placed, place_order
 from orders.coupon_models import FULL_BP
 from orders.models import Coupon, Order
 from orders.pricing import line_fen
-from payments import attempts, audit, polling, refunds
+from payments import attempts, audit, polling
 from payments.attempts import Way
 from payments.gateways.contract import Product, Trade, TradeState
 from payments.models import Attempt, EventOutcome, GatewayEvent, Refund
+from payments.refunding import refunds
 from payments.settle import Source, apply_result
 from tests.sandbox.merchant import NoticeServer, Received
 from tests.sandbox_process import Sandbox, wait_for

@@ -2,7 +2,7 @@
 
 An adapter translates between one provider's wire protocol and the plain values
 below. It holds no ORM and decides nothing: amounts are compared, orders settled and
-refunds booked by ``payments.settle`` and ``payments.refunds``.
+refunds booked by ``payments.settle`` and ``payments.refunding.refunds``.
 
 Money is integer fen, moments are aware datetimes, numbers are our own
 (``out_trade_no`` of an attempt, ``out_refund_no`` of a refund).

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from members.models import Member
-from payments import differences
-from payments.bill_models import BillDay, BillDifference, DifferenceKind
-from payments.differences import Difference
+from payments.reconciling import differences
+from payments.reconciling.bill_models import BillDay, BillDifference, DifferenceKind
+from payments.reconciling.differences import Difference
 
 pytestmark = pytest.mark.django_db
 

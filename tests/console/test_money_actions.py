@@ -14,9 +14,10 @@ from django.urls import reverse
 
 from members.models import Entitlement, Member
 from orders.models import Order
-from payments import cases, refunds
+from payments import cases
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, EventOutcome, GatewayEvent, Refund
+from payments.refunding import refunds
 from tests.console.conftest import NOON, pay, signed_in, staff
 from tests.console.form_of import _Fields
 from tests.shopping import fresh

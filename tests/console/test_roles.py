@@ -27,8 +27,8 @@ from members.models import (
     Tier,
 )
 from notifications.models import Outbox
-from payments.bill_models import BillDay, BillDifference
 from payments.models import Attempt, EpayChannel, Refund
+from payments.reconciling.bill_models import BillDay, BillDifference
 from tests.console.conftest import pay, signed_in, staff
 from tests.goods.shelves import make_goods
 from tests.members.gifts import make as make_gifts

@@ -37,7 +37,9 @@ POINTS = {
     # Committed, the gateway's notice not answered.
     "committed, not answered": Point("payments.notices:apply_result", "after"),
     # A refund's notice or answer is booked, or not yet.
-    "refund heard, not booked": Point("payments.refunds:apply_refund", "before"),
+    "refund heard, not booked": Point(
+        "payments.refunding.refunds:apply_refund", "before"
+    ),
     "refund to be sent": Point("payments.effects:send_refund", "before"),
     # The order and its attempt are committed, the gateway does not know of them.
     "placed, not started": Point("payments.attempts:start", "before"),

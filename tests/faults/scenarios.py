@@ -361,7 +361,7 @@ def broker_hangs(town: Town) -> None:
         began = time.monotonic()
         buy(town)
         town.get("/")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 45
     finally:
         os.kill(town.broker.pid, signal.SIGCONT)
     wait_until(lambda: nothing_due(town), "the worker does not come back", seconds=60)
@@ -409,7 +409,7 @@ def somebody_holds_a_lock(town: Town) -> None:
         Order.objects.select_for_update().get(no=no)
         began = time.monotonic()
         [first] = town.sandbox.notify(attempt.gateway, attempt.out_trade_no)
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 25
         assert first["status"] in (0, 503), first
     town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
     wait_until(lambda: paid(no), "not paid once the lock was gone")
@@ -435,7 +435,7 @@ def no_connection_is_left(town: Town) -> None:
         began = time.monotonic()
         answer = town.get("/login/")
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 25
         town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
         time.sleep(0.5)
     finally:

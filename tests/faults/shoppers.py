@@ -74,7 +74,7 @@ class Shopper:
         self.phone = f"{13_000_000_000 + number}"
         self.client = httpx.Client(
             base_url=self.town.place.url,
-            timeout=8,
+            timeout=30,
             trust_env=False,
             headers={
                 "X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}."
@@ -180,7 +180,7 @@ class Shopper:
     def is_known(self, attempt: Any) -> bool:
         """Whether the sandbox has the trade; a signed address is opened for it."""
         handover = attempt.handover or {}
-        with httpx.Client(timeout=8, trust_env=False) as wallet:
+        with httpx.Client(timeout=30, trust_env=False) as wallet:
             if handover.get("kind") == "redirect":
                 wallet.get(handover["url"])
             elif handover.get("kind") == "form":
@@ -245,7 +245,7 @@ class Shopper:
     def pay_and_be_refunded(self, no: str) -> None:
         """By an operator: a part where the gateway can return one, else the whole."""
         from members.models import Member
-        from payments import refunds
+        from payments.refunding import refunds
 
         self.pay(no)
         order = self.wait_for_activation(no)

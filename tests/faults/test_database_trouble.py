@@ -23,9 +23,10 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders.closing import lock_order
 from orders.models import Order
-from payments import decisions, polling, refunds
+from payments import decisions, polling
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
+from payments.refunding import refunds
 from tests.payments.far_side import FarAlipay
 from tests.races import at_once, errors
 from tests.shopping import ALIPAY, WECHAT, Shopper, Till, broken, fresh, new_member
@@ -85,7 +86,7 @@ def test_a_lock_that_is_held_answers_503_and_does_not_hang(book: Till):
         [status] = at_once(post)
         seconds = time.monotonic() - began
     assert status == 503
-    assert 4 < seconds < 15
+    assert 4 < seconds < 30
     assert fresh(attempt).state == "created"
     assert post() == 200
     assert settled_once(attempt)

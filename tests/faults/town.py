@@ -107,7 +107,7 @@ class Town:
         wait_until(answers, "the shop does not answer", seconds=STARTS)
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.place.url + path, timeout=10, trust_env=False)
+        return httpx.get(self.place.url + path, timeout=30, trust_env=False)
 
     def order_death(self, role: str, point: str) -> Path:
         """The next process of this role at this point dies; returns the order's file."""

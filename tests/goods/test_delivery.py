@@ -17,9 +17,9 @@ from notifications.models import Notification, Outbox
 from orders import delivery, queue
 from orders.closing import lock_order
 from orders.models import Fulfil, Order
-from payments import refunds, shortage
 from payments.models import Attempt, Refund
-from payments.refund_proposal import Keys, Proposal, worth_fen
+from payments.refunding import refunds, shortage
+from payments.refunding.refund_proposal import Keys, Proposal, worth_fen
 from payments.settle import Source, apply_result
 from tests.goods.shelves import holders, make_goods, make_member, restock, short
 from tests.shopping import (

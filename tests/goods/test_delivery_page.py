@@ -15,7 +15,7 @@ from members.models import Member
 from notifications.models import Notification, Outbox
 from orders import delivery
 from orders.models import Order, OrderEvent
-from payments import shortage
+from payments.refunding import shortage
 from tests.goods.shelves import empty, make_goods, make_member, restock, short
 from tests.shopping import Shopper, Till, new_member
 

@@ -88,7 +88,7 @@ def test_the_private_valkey_answers_and_never_evicts(tmp_path: Path) -> None:
         }
     finally:
         server.terminate()
-        server.wait(timeout=5)
+        server.wait(timeout=30)
 
 
 def test_a_missing_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def shopper(chromium: Browser, open_shop: str) -> Iterator[Callable[..., Shopper
             java_script_enabled=script,
             has_touch=phone,
         )
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         made.append(Shopper(context.new_page(), open_shop))
         return made[-1]

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from members.models import Member
 from notifications import outbox
 from orders.models import Order, Status
-from payments import renewal
 from payments.models import AutoRenew, Consent
+from payments.renewing import renewal
 from tests.journeys.buying import Shopping, Shots, fill_in_phone, pay_in_the_wallet
 from tests.journeys.conftest import GUEST, Shopper
 from tests.sandbox_process import Sandbox, wait_for

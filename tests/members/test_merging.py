@@ -34,10 +34,12 @@ from notifications.models import Notification, Outbox
 from orders.checkout import PlanGone
 from orders.models import Order
 from orders.versions import Stale
-from payments import mandates, merging, refunds, settle
+from payments import merging, settle
 from payments.gateways.contract import Product
 from payments.merging import NotMergeable, Obstacle, Seen
 from payments.models import Attempt, AutoRenew, Consent, Refund
+from payments.refunding import refunds
+from payments.renewing import mandates
 from tests.goods.shelves import make_goods
 from tests.races import at_once, errors, hesitate, take_locks_away
 from tests.shopping import Shopper, Till, events_of, fresh, new_member

@@ -55,7 +55,7 @@ def test_a_commit_is_quick_with_the_broker_down(
     """H5"""
     caplog.set_level(logging.DEBUG, logger="notifications")
     broker("redis://127.0.0.1:1/0")
-    assert seconds_of_a_commit(now, "a") < 1
+    assert seconds_of_a_commit(now, "a") < 5
     assert Outbox.objects.filter(key="a", state="new").exists()
     assert [(r.levelname, r.name) for r in caplog.records] == [
         ("DEBUG", "notifications.wake")
@@ -64,12 +64,15 @@ def test_a_commit_is_quick_with_the_broker_down(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_hanging_broker_is_waited_for_once_and_briefly(
-    broker: Any, hanging: str, now: datetime
+    broker: Any, hanging: str, now: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     """H5, FLT-13"""
     broker(hanging)
-    assert seconds_of_a_commit(now, "a") < 1
-    assert seconds_of_a_commit(now, "b") < wake.PATIENCE
+    monkeypatch.setattr(wake, "PAUSE", 600)
+    assert seconds_of_a_commit(now, "a") < 5
+    with monkeypatch.context() as nobody:
+        nobody.setattr(wake, "_impatient_connection", pytest.fail)
+        seconds_of_a_commit(now, "b")
     assert Outbox.objects.filter(state="new").count() == 2
 
 
@@ -81,7 +84,7 @@ def test_it_publishes_the_task_and_no_personal_data(broker: Any, now: datetime):
         queue = connection.SimpleQueue(app.conf.task_default_queue)
         queue.clear()
         seconds_of_a_commit(now, "a")
-        message = queue.get(timeout=2)
+        message = queue.get(timeout=20)
         message.ack()
         queue.close()
     assert message.headers["task"] == run_outbox_task.name

@@ -17,8 +17,9 @@ from members.models import Member, Plan, Tier
 from orders import coupons
 from orders.checkout import CouponLeft, PriceChanged
 from orders.models import Coupon, Order, Status
-from payments import decisions, polling, returning
+from payments import decisions, polling
 from payments.models import EventOutcome, Refund, RefundReason
+from payments.refunding import returning
 from tests.goods.shelves import make_goods, make_member
 from tests.orders.codes import make_coupon, used
 from tests.shopping import (

@@ -205,7 +205,7 @@ def test_a_terminal_state_replaces_main_and_brings_the_badge(
         ),
     )
     page.goto(f"{address}/pay-desktop-qr")
-    expect(page.get_by_role("heading", name="会员已开通")).to_be_visible(timeout=4000)
+    expect(page.get_by_role("heading", name="会员已开通")).to_be_visible(timeout=20_000)
     expect(page.locator(".header #badge")).to_contain_text("临时会员")
     expect(page).to_have_title("支付结果 - 卡盟")
     expect(page.locator("#main")).to_be_focused()
@@ -220,7 +220,7 @@ def test_polling_says_what_is_seen_and_ends_with_the_last_fragment(
         page.goto(f"{address}/pay-desktop-qr")
     assert asked[0].url.endswith("?seen=ready")
     page.route(STATUS, answer('<div class="status" id="pay-status">-</div>'))
-    expect(page.locator("#pay-status")).to_have_text("-", timeout=4000)
+    expect(page.locator("#pay-status")).to_have_text("-", timeout=20_000)
     so_far = len(asked)
     page.wait_for_timeout(2500)
     assert len(asked) == so_far
@@ -238,7 +238,7 @@ def test_a_hidden_page_does_not_poll_and_asks_at_once_when_shown(
     asked = requests_of(page, "/status/")
     page.wait_for_timeout(2500)
     assert asked == []
-    with page.expect_request(STATUS, timeout=1000):
+    with page.expect_request(STATUS, timeout=10_000):
         page.evaluate(
             "away = false; document.dispatchEvent(new Event('visibilitychange'))"
         )

@@ -12,8 +12,8 @@ from members import reminders
 from members.models import Member, Plan
 from notifications.models import Notification
 from orders.models import Order
-from payments import mandates, renewal
 from payments.models import Attempt, AutoRenew, Consent
+from payments.renewing import mandates, renewal
 from tests.sandbox_process import Json, wait_for
 from tests.shopping import WECHAT, Till, fresh, new_member
 

@@ -26,7 +26,7 @@ from notifications.models import Notification, Outbox
 from orders.checkout import place_order
 from orders.models import Coupon, Order, OrderEvent
 from orders.renewing import place_renewal
-from payments import audit, polling, refunds
+from payments import audit, polling
 from payments.attempts import Way, create_locked
 from payments.gateways.contract import (
     Product,
@@ -36,7 +36,8 @@ from payments.gateways.contract import (
     TradeState,
 )
 from payments.models import Attempt, AutoRenew, Consent, Refund
-from payments.refunds import apply_refund
+from payments.refunding import refunds
+from payments.refunding.refunds import apply_refund
 from payments.settle import Source, apply_result
 from tests.goods.shelves import make_goods
 from tests.members.gifts import make as make_gifts

@@ -14,11 +14,11 @@ from django.db import transaction
 
 from members.models import Entitlement, Member
 from orders.models import Order
-from payments import bill_days, differences, reconciliation
-from payments.bill_models import BillDay, BillDifference, DifferenceKind
-from payments.differences import Difference
 from payments.models import Attempt, GatewayEvent, Refund
 from payments.polling import cancel
+from payments.reconciling import bill_days, differences, reconciliation
+from payments.reconciling.bill_models import BillDay, BillDifference, DifferenceKind
+from payments.reconciling.differences import Difference
 from tests.shopping import ALIPAY, WECHAT, Till, broken, counts, fresh, new_member
 
 DAY = date(2026, 11, 22)

@@ -15,13 +15,14 @@ from django.conf import settings
 from django.test import override_settings
 
 from members.models import Member
-from payments import bill_days, gateways
+from payments import gateways
 from payments.gateways import bills
 from payments.gateways.alipay.gateway import AlipayGateway
 from payments.gateways.bills import BadBill, BillLine, BillSource, NoBill
 from payments.gateways.contract import GatewayError, Unclear
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
+from payments.reconciling import bill_days
 from tests.payments.far_side import FarAlipay, FarWechat
 from tests.payments.test_bill_files import (
     ALIPAY_PAID,

@@ -10,8 +10,8 @@ import pytest
 from members import rules
 from members.models import Member, ShopRules
 from payments import confirmation
-from payments.bill_models import BillDifference
 from payments.models import Attempt, GatewayEvent
+from payments.reconciling.bill_models import BillDifference
 from payments.settle import Source, apply_result
 from tests.shopping import WECHAT, Till, broken, counts, fresh, said, statements
 

@@ -14,7 +14,7 @@ from payments.attempts import create_locked
 from payments.decisions import NotWaiting, accept, give_back
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
-from payments.refunds import apply_refund
+from payments.refunding.refunds import apply_refund
 from tests.shopping import WECHAT, Till, broken, counts, events_of, fresh
 
 Decide = Callable[[Attempt, datetime], object]

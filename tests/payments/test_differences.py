@@ -10,9 +10,9 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 
 from members.models import Member
-from payments import differences
-from payments.bill_models import BillDay, BillDifference, DifferenceKind
-from payments.differences import Difference, NotOpen
+from payments.reconciling import differences
+from payments.reconciling.bill_models import BillDay, BillDifference, DifferenceKind
+from payments.reconciling.differences import Difference, NotOpen
 from tests.constraints import allows, refuses
 from tests.races import at_once
 

@@ -10,9 +10,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from members.models import Entitlement, Member
-from payments import cases, decisions, refunds
+from payments import cases, decisions
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, GatewayEvent, Refund
+from payments.refunding import refunds
 from tests.payments.far_side import FarAlipay
 from tests.shopping import ALIPAY, WECHAT, Till, fresh
 from tests.shopping import broken as unsound

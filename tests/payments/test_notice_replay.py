@@ -30,7 +30,7 @@ from payments.gateways.unionpay.gateway import UnionPayGateway
 from payments.gateways.wechat.gateway import WechatGateway
 from payments.gateways.wire import Wire
 from payments.models import Attempt, GatewayEvent, Refund
-from payments.refunds import book_whole
+from payments.refunding.refunds import book_whole
 from payments.settle import apply_result
 from tests.payments import protocol_vectors
 from tests.payments.protocol_vectors import Case, Vectors

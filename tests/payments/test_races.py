@@ -18,9 +18,10 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders import checkout, closing
 from orders.models import Order, OrderEvent, Status
-from payments import attempts, decisions, polling, refunds, settle
+from payments import attempts, decisions, polling, settle
 from payments.gateways.contract import Unclear
 from payments.models import Attempt, Refund
+from payments.refunding import refunds
 from tests.races import at_once, errors, hesitate, take_locks_away
 from tests.shopping import (
     ALIPAY,

@@ -52,13 +52,7 @@ from payments import (
     confirmation,
     decisions,
     gateways,
-    mandates,
     polling,
-    refunds,
-    renewal,
-    renewal_steps,
-    returning,
-    shortage,
 )
 from payments.attempts import NotPayable, Way
 from payments.gateways.contract import (
@@ -68,6 +62,8 @@ from payments.gateways.contract import (
     RefundCapability,
 )
 from payments.models import LIVE_STATES, Attempt, GatewayEvent, Refund
+from payments.refunding import refunds, returning, shortage
+from payments.renewing import mandates, renewal, renewal_steps
 from tests.goods.shelves import make_goods, restock
 from tests.orders.codes import make_coupon
 from tests.payments.renewing import Renewals

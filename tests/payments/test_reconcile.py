@@ -18,15 +18,16 @@ from django.utils import timezone
 from members.models import Member, Plan
 from orders.checkout import place_order
 from orders.models import Order, Status
-from payments import attempts, gateways, reconciliation
+from payments import attempts, gateways
 from payments.attempts import Way
-from payments.bill_models import BillDifference
 from payments.gateways.beijing import BEIJING
 from payments.gateways.contract import Product
 from payments.management.commands import reconcile
 from payments.models import Attempt, AttemptState, Refund
 from payments.polling import cancel
-from payments.refunds import query_refund, send_refund
+from payments.reconciling import reconciliation
+from payments.reconciling.bill_models import BillDifference
+from payments.refunding.refunds import query_refund, send_refund
 from tests.payments.test_bill_files import WECHAT_PAID, wechat_file, zm_row
 from tests.sandbox_process import Sandbox, running_sandbox
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.refund_proposal import Proposal, Time, propose, seconds_for, worth_fen
+from payments.refunding.refund_proposal import (
+    Proposal,
+    Time,
+    propose,
+    seconds_for,
+    worth_fen,
+)
 
 DAY = 86_400
 WEEK = 7 * DAY

@@ -12,10 +12,11 @@ from django.db.models import F
 
 from members.models import Entitlement, Member
 from orders.models import Order
-from payments import decisions, held, offline, refunds, returning
+from payments import decisions, held, offline
 from payments.attempts import create_locked
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
+from payments.refunding import refunds, returning
 from tests.races import at_once, errors, hesitate, take_locks_away
 from tests.shopping import ALIPAY, Till, broken, fresh, new_member
 

@@ -10,10 +10,11 @@ from members import timeline
 from members.models import Entitlement, Member, Segment
 from orders import versions
 from orders.models import Order
-from payments import cases, decisions, held, refunds
+from payments import cases, decisions, held
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
-from payments.refunds import NotRefundable
+from payments.refunding import refunds
+from payments.refunding.refunds import NotRefundable
 from payments.settle import Source, apply_result
 from tests.shopping import Till, broken, events_of, fresh, said
 from tests.shopping import new_member as someone

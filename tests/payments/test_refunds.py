@@ -8,9 +8,10 @@ import pytest
 
 from members.models import Member
 from notifications.models import Outbox
-from payments import cases, refunds
+from payments import cases
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, EventOutcome, GatewayEvent, Refund
+from payments.refunding import refunds
 from tests.shopping import ALIPAY, WECHAT, Till, broken, events_of, fresh
 
 WAYS = {"wechat": WECHAT, "alipay": ALIPAY}

@@ -8,10 +8,11 @@ import pytest
 
 from members.models import Entitlement, Member
 from notifications.models import Notification, Outbox
-from payments import cases, decisions, gateways, refunds, returning
+from payments import cases, decisions, gateways
 from payments.attempts import create_locked
 from payments.gateways.contract import RefundCapability
 from payments.models import Refund
+from payments.refunding import refunds, returning
 from tests.shopping import ALIPAY, WECHAT, Shopper, Till, broken, fresh
 
 CAN = {each.value: each for each in RefundCapability}

@@ -18,8 +18,8 @@ from django.test import override_settings
 from members import timeline
 from members.models import Member, Plan
 from orders.models import Order
-from payments import mandates
 from payments.models import Attempt, AutoRenew, Consent, Refund
+from payments.renewing import mandates
 from tests.goods.shelves import make_goods
 from tests.payments.renewing import (
     HOUR,

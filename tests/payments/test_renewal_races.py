@@ -18,8 +18,8 @@ from notifications.models import Notification
 from orders import renewing as renewing_orders
 from orders.models import Order
 from orders.numbers import random_number
-from payments import mandates, renewal
 from payments.models import Attempt, AutoRenew, Consent
+from payments.renewing import mandates, renewal
 from tests.payments.renewing import Renewals, beijing, bought, renewals_of
 from tests.races import at_once, errors, hesitate, take_locks_away
 from tests.shopping import Till, broken, fresh

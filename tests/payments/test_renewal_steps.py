@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from members.models import ShopRules
-from payments.renewal_models import EndedBy
-from payments.renewal_steps import (
+from payments.renewing.renewal_models import EndedBy
+from payments.renewing.renewal_steps import (
     UNHURRIED,
     Charge,
     Do,

@@ -15,8 +15,10 @@ from members import rules, timeline
 from members.models import Member, Plan, ShopRules
 from notifications.models import Notification
 from orders.models import Order
-from payments import mandates, polling, refunds, renewal
+from payments import polling
 from payments.models import Attempt, AutoRenew, Consent
+from payments.refunding import refunds
+from payments.renewing import mandates, renewal
 from tests.payments.renewing import (
     DAY,
     HOUR,

@@ -11,12 +11,12 @@ from django.test import Client
 from members import links
 from members.models import Entitlement, Member
 from orders.models import Order
-from payments import refunds, returning
 from payments.attempts import create_locked
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.offline import mark_paid
-from payments.returning import NotReturnable
+from payments.refunding import refunds, returning
+from payments.refunding.returning import NotReturnable
 from tests.goods.shelves import make_goods
 from tests.rows import changed, fingerprint
 from tests.shopping import ALIPAY, Shopper, Till, broken, events_of, fresh

@@ -71,7 +71,7 @@ _SUBJECT = str.maketrans("/=&", "／＝＆")
 class AlipayGateway:
     code = "alipay"
     refunds = RefundCapability.PARTIAL
-    notice_methods = ("POST",)
+    notice_methods: tuple[str, ...] = ("POST",)
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ _ADDRESS = re.compile(r"[!-~]{1,1000}", re.ASCII)
 class EpayGateway:
     code = "epay"
     refunds = RefundCapability.FULL
-    notice_methods = ("GET", "POST")
+    notice_methods: tuple[str, ...] = ("GET", "POST")
 
     def __init__(self, *, client: EpayClient, pid: str, origin: str) -> None:
         self.client = client

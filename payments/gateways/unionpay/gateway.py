@@ -68,7 +68,7 @@ _SUBJECT = str.maketrans("{}=&", "｛｝＝＆")
 class UnionPayGateway:
     code = "unionpay"
     refunds = RefundCapability.PARTIAL
-    notice_methods = ("POST",)
+    notice_methods: tuple[str, ...] = ("POST",)
 
     def __init__(self, *, client: UnionPayClient, origin: str) -> None:
         self.client = client

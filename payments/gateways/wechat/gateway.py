@@ -89,7 +89,7 @@ _STATUS_BY_REASON = {
 class WechatGateway:
     code = "wechat"
     refunds = RefundCapability.PARTIAL
-    notice_methods = ("POST",)
+    notice_methods: tuple[str, ...] = ("POST",)
 
     def __init__(
         self, *, client: WechatClient, app_id: str, origin: str, mp_app_id: str = ""

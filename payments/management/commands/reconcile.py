@@ -11,11 +11,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from payments import bill_days, confirmation, differences, gateways, reconciliation
+from payments import confirmation, gateways
 from payments.gateways import bills, plain_bill
 from payments.gateways.bills import PAYMENT, BadBill, BillLine, BillSource, NoBill
 from payments.gateways.contract import GatewayError
-from payments.reconciliation import Answer, Bill
+from payments.reconciling import bill_days, differences, reconciliation
+from payments.reconciling.reconciliation import Answer, Bill
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _BAR = 30

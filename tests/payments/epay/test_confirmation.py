@@ -12,8 +12,8 @@ from members.models import Member
 from orders.models import Order
 from payments import cases, confirmation
 from payments.attempts import Way
-from payments.bill_models import BillDifference
 from payments.models import Attempt, EpayChannel, GatewayEvent, Refund
+from payments.reconciling.bill_models import BillDifference
 from tests.payments.test_confirmation import limit
 from tests.races import at_once
 from tests.sandbox.merchant import Received

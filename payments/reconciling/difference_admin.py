@@ -18,15 +18,15 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, LookupAdmin, PageAdmin, chip, now_of
 from kameng.templatetags.shop import moment, yuan
-from payments import bill_days, differences
-from payments.bill_models import (
+from payments.guarded import Deed, Facts, Guarded, GuardedForm, Guarding
+from payments.models import Attempt, Refund
+from payments.order_story import gateway_label
+from payments.reconciling import bill_days, differences
+from payments.reconciling.bill_models import (
     BillDay,
     BillDifference,
     DifferenceState,
 )
-from payments.guarded import Deed, Facts, Guarded, GuardedForm, Guarding
-from payments.models import Attempt, Refund
-from payments.order_story import gateway_label
 
 LOOKS = {
     DifferenceState.OPEN: ("danger", "!"),

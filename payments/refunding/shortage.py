@@ -11,7 +11,7 @@ from orders import delivery
 from orders.closing import lock_order
 from orders.models import Fulfil, Order, Status
 from payments.models import RefundReason
-from payments.refunds import request_locked, settling_attempt
+from payments.refunding.refunds import request_locked, settling_attempt
 
 
 def refund_short(*, now: datetime, limit: int = 100) -> int:

@@ -16,7 +16,7 @@ from members.models import Entitlement, Member
 from orders import versions
 from orders.models import Fulfil, Kind, Order
 from payments.models import Attempt, Refund, RefundState
-from payments.refund_proposal import Delivered, Keys, Time
+from payments.refunding.refund_proposal import Delivered, Keys, Time
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from members.models import ShopRules
 from members.reminders import SHANGHAI
 from orders.models import Status
-from payments.renewal_models import EndedBy
+from payments.renewing.renewal_models import EndedBy
 
 UNHURRIED = timedelta(days=3)
 """A charge comes so long after its notice has gone out, or not at all (INV-15)."""

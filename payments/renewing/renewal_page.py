@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from kameng.http import SeeOther, ShopRequest
 from members import links
-from payments import mandates, renewal_state
 from payments.models import AutoRenew
+from payments.renewing import mandates, renewal_state
 
 
 def renewal_page(request: ShopRequest, token: str) -> HttpResponse:

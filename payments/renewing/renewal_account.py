@@ -22,10 +22,11 @@ from members import catalogue, rules
 from members.models import Member
 from members.phone_step import FieldError
 from orders.choice import plan_name
-from payments import channels, mandates, pay_page, renewal_state
+from payments import channels, pay_page
 from payments.models import Consent
-from payments.renewal_box import DAY
-from payments.renewal_state import Position, State
+from payments.renewing import mandates, renewal_state
+from payments.renewing.renewal_box import DAY
+from payments.renewing.renewal_state import Position, State
 
 DEFAULT_DAYS = 7
 

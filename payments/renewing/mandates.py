@@ -20,7 +20,6 @@ from notifications import outbox
 from orders.closing import close_locked, lock_order
 from orders.models import Order, OrderEvent, Status
 from orders.numbers import random_number
-from payments import renewal_telling
 from payments.gateways import mandates as gateway_mandates
 from payments.gateways.contract import GatewayError, Handover
 from payments.gateways.mandates import Mandate, MandateState, SignRequest
@@ -31,7 +30,8 @@ from payments.models import (
     EventOutcome,
     GatewayEvent,
 )
-from payments.renewal_models import ConsentState, EndedBy
+from payments.renewing import renewal_telling
+from payments.renewing.renewal_models import ConsentState, EndedBy
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 
 from notifications.models import Notification
 from orders.models import Order
-from payments import renewal_steps, renewal_telling
 from payments.audit import OVERDUE, Broken, check
 from payments.gateways.contract import Product
 from payments.models import Attempt, AutoRenew, Consent
-from payments.renewal_models import ConsentState
+from payments.renewing import renewal_steps, renewal_telling
+from payments.renewing.renewal_models import ConsentState
 
 
 @check("10", "a renewal that is on, or waits for its signature, is looked at")

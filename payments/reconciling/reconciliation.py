@@ -17,9 +17,7 @@ from time import monotonic
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from payments import differences, gateways
-from payments.bill_models import BillDifference, DifferenceKind
-from payments.differences import Difference
+from payments import gateways
 from payments.gateways.beijing import BEIJING
 from payments.gateways.bills import PAYMENT, REFUND, BillLine, whole_day
 from payments.gateways.contract import GatewayError
@@ -31,7 +29,10 @@ from payments.models import (
     RefundState,
 )
 from payments.polling import Asked, query_attempt
-from payments.refunds import query_refund
+from payments.reconciling import differences
+from payments.reconciling.bill_models import BillDifference, DifferenceKind
+from payments.reconciling.differences import Difference
+from payments.refunding.refunds import query_refund
 from payments.settle import Source, apply_result
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from notifications import outbox
 from orders import delivery, versions
 from orders.closing import lock_order
 from orders.models import Kind, Order, OrderEvent
-from payments import external_refunds, gateways, refund_effects, telling
+from payments import gateways, telling
 from payments.gateways import contract
 from payments.gateways.contract import (
     RefundCapability,
@@ -38,7 +38,8 @@ from payments.models import (
     RefundReason,
     RefundState,
 )
-from payments.refund_proposal import Proposal, propose, seconds_for, worth_fen
+from payments.refunding import external_refunds, refund_effects
+from payments.refunding.refund_proposal import Proposal, propose, seconds_for, worth_fen
 
 log = logging.getLogger(__name__)
 

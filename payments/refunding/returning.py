@@ -18,10 +18,10 @@ from members.models import Member, Segment
 from members.timeline import lock_member
 from orders.closing import lock_order
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
-from payments import refund_effects, refunds
 from payments.models import UNDER_WAY, Attempt, Refund, RefundReason
-from payments.refund_effects import Given
-from payments.refund_proposal import Time, worth_fen
+from payments.refunding import refund_effects, refunds
+from payments.refunding.refund_effects import Given
+from payments.refunding.refund_proposal import Time, worth_fen
 
 FULL_DISCOUNT_BP = 10_000
 READING = timedelta(minutes=5)

@@ -16,12 +16,12 @@ from django.db.models import QuerySet
 from members import catalogue, rules
 from members.models import Member, Plan
 from orders.models import Order
-from payments import mandates, renewal
 from payments.gateways import mandates as gateway_mandates
 from payments.gateways.contract import Product
 from payments.models import LIVE_STATES, Attempt, AttemptState, AutoRenew, Consent
-from payments.renewal_models import ConsentState, EndedBy
-from payments.renewal_steps import notice_at, planned_charge
+from payments.renewing import mandates, renewal
+from payments.renewing.renewal_models import ConsentState, EndedBy
+from payments.renewing.renewal_steps import notice_at, planned_charge
 
 SHOWN_DEBITS = 20
 SILENT = (EndedBy.UNSIGNED, EndedBy.REPLACED, EndedBy.MERGED)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from members import timeline
 from orders.closing import lock_order
 from orders.models import OrderEvent
-from payments import refund_effects, telling
+from payments import telling
 from payments.gateways.contract import RefundResult
 from payments.gateways.contract import RefundState as Said
 from payments.models import (
@@ -27,7 +27,8 @@ from payments.models import (
     RefundReason,
     RefundState,
 )
-from payments.refund_proposal import seconds_for
+from payments.refunding import refund_effects
+from payments.refunding.refund_proposal import seconds_for
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,11 @@ from django.utils.translation import gettext as _
 
 from kameng.templatetags.shop import yuan
 from members.models import Member
-from payments.bill_models import BillDifference, DifferenceKind, DifferenceState
+from payments.reconciling.bill_models import (
+    BillDifference,
+    DifferenceKind,
+    DifferenceState,
+)
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from notifications.messages import Channel, Message
 from notifications.models import Notification
 from orders.models import Order
 from payments.models import AutoRenew, Consent
-from payments.renewal_models import EndedBy
+from payments.renewing.renewal_models import EndedBy
 
 KIND = "renewal"
 PREFIX = "renewal:"

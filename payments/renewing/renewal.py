@@ -20,7 +20,7 @@ from notifications.messages import Channel, State
 from orders.closing import lock_order
 from orders.models import Order
 from orders.renewing import place_renewal, renewal_key
-from payments import attempts, gateways, mandates, renewal_telling
+from payments import attempts, gateways
 from payments.attempts import Way
 from payments.gateways import mandates as gateway_mandates
 from payments.gateways.contract import (
@@ -33,7 +33,8 @@ from payments.gateways.contract import (
 )
 from payments.gateways.mandates import DebitRequest, Mandate, MandateState
 from payments.models import LIVE_STATES, Attempt, AttemptState, AutoRenew, Consent
-from payments.renewal_steps import (
+from payments.renewing import mandates, renewal_telling
+from payments.renewing.renewal_steps import (
     RESULT_WAIT,
     Charge,
     Do,

@@ -12,12 +12,12 @@ from datetime import date, datetime, time, timedelta
 from django.db.models import F, QuerySet
 
 from payments import gateways
-from payments.bill_models import BillDay
 from payments.gateways.beijing import BEIJING
 from payments.gateways.bills import BadBill, BillLine, BillSource, NoBill, whole_day
 from payments.gateways.contract import GatewayError
 from payments.models import Attempt
-from payments.reconciliation import Bill, ask_about, heal_settled, take_bill
+from payments.reconciling.bill_models import BillDay
+from payments.reconciling.reconciliation import Bill, ask_about, heal_settled, take_bill
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from kameng.http import MemberRequest, SeeOther, ShopRequest
 from orders.checkout import SHOWN_FEN
 from orders.models import Kind, Order, Status
-from payments import pay_page, refunds, returning
+from payments import pay_page
 from payments.channels import label_of
 from payments.finding import own_order
-from payments.returning import NotReturnable, Offer
+from payments.refunding import refunds, returning
+from payments.refunding.returning import NotReturnable, Offer
 
 SHOWN_ORDERS = 20
 

@@ -10,8 +10,9 @@ from kameng.http import member_of
 from members import catalogue, rules
 from members.models import Plan
 from members.phone_step import FieldError
-from payments import channels, mandates
+from payments import channels
 from payments.gateways import mandates as gateway_mandates
+from payments.renewing import mandates
 
 if TYPE_CHECKING:
     from orders.choice import Page, Typed
