@@ -42,13 +42,13 @@ type Facts = list[tuple[str, str]]
 class GuardedForm(forms.Form):
     """What every action asks for; ``tail`` proves that the right order was meant.
 
-    row      that the action is about; order, where it has one
-    version  of what was shown, see ``shown_version``
-    rests_on fields without which a preview can show nothing
+    row       that the action is about; order, where it has one
+    version   of what was shown, see ``shown_version``
+    rests_on  fields without which a preview can show nothing
     """
 
     required_css_class = "required"
-    rests_on: tuple[str, ...] = ()
+    rests_on: frozenset[str] = frozenset()
     version: forms.Field = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, row: Any, now: datetime, **kwargs: Any) -> None:
@@ -195,8 +195,8 @@ class Guarding(admin.ModelAdmin):
             return self.shown(request, row, action, None, status=409)
         if "confirm" not in request.POST:
             form = self.form_for(request, row, action)
-            is_vain = form.is_bound and not form.errors.keys().isdisjoint(form.rests_on)
-            status = 422 if is_vain else 200
+            lacks = "preview" in request.POST and form.errors.keys() & form.rests_on
+            status = 422 if lacks else 200
             return self.shown(request, row, action, form, status=status)
         form = action.form(request.POST, row=row, now=now)
         if not form.is_valid():

@@ -36,7 +36,7 @@ class NotShown(Exception):
 class MergeForm(GuardedForm):
     """``version`` names the other account and the versions of both, once they were shown."""
 
-    rests_on = ("other",)
+    rests_on = frozenset({"other"})
     version = forms.CharField(widget=forms.HiddenInput, required=False)
     other = forms.CharField(
         label=gettext_lazy("要并进来的账号"),

@@ -24,6 +24,7 @@ from notifications import outbox
 from notifications.models import Notification, Outbox
 from orders import coupons, goods_sale
 from orders.checkout import Placed, place_order
+from orders.coupon_models import FULL_BP
 from orders.models import Coupon, Order
 from orders.pricing import line_fen
 from payments import attempts, audit, polling
@@ -162,6 +163,9 @@ class Till:
         if shown_fen is None:
             bp = goods_sale.discount_of(goods, standing(fresh(member), at=self.now))
             shown_fen = line_fen(goods.price_fen, quantity, bp)
+            if coupon is not None:
+                full_fen = line_fen(goods.price_fen, quantity, FULL_BP)
+                shown_fen = coupons.cut(coupon, full_fen).amount_fen
         placed = place_order(
             member_id=member.pk,
             goods_slug=goods.slug,

@@ -1,4 +1,4 @@
-"""FLT-17 to FLT-19, FLT-22, H13: locks that are held, and transactions that collide.
+"""FLT-17 to FLT-19, FLT-21, FLT-22, H13: locks that are held, and transactions that collide.
 
 The notices are signed by hand and come to the shop's own address, each over a
 connection of its own. A 503 is what the gateways repeat.
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from payments.models import Attempt, Refund
 from payments.refunding import refunds
 from tests.payments.far_side import FarAlipay
 from tests.races import at_once, errors
-from tests.shopping import ALIPAY, WECHAT, Till, broken, fresh, new_member
+from tests.shopping import ALIPAY, WECHAT, Shopper, Till, broken, fresh, new_member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,6 +124,45 @@ def test_a_busy_sqlite_answers_503_and_settles_afterwards(
     assert fresh(attempt).state == "created"
     assert post() == 200
     assert settled_once(attempt)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """PostgreSQL's own error for it, where the last row of a settlement is written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
+            END $$;
+            CREATE TRIGGER full_disk BEFORE INSERT ON notifications_outbox
+                EXECUTE FUNCTION refuse()
+            """
+        )
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+
+@on_postgresql
+def test_a_full_disk_answers_503_and_needs_no_repair(book: Till):
+    """FLT-21: nothing is told as received that was not written; reading goes on."""
+    member = new_member()
+    attempt = book.bill(member, way=ALIPAY)
+    post = notice(attempt)
+    with full_disk():
+        assert [post(), post()] == [503, 503]
+        assert (fresh(attempt).state, fresh(attempt.order).status) == (
+            "created",
+            "pending",
+        )
+        page = Shopper(book, member).get(f"/orders/{attempt.order.no}/")
+        assert page.status_code == 200
+    assert post() == 200
+    assert settled_once(attempt)
+    assert broken(book.now) == []
 
 
 # --- Transactions that collide -----------------------------------------------------

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from members import gift_codes, limits, rules, timeline
 from members.addresses import Client
+from members.digests import digest
 from members.models import (
     Entitlement,
     GiftBatch,
@@ -47,6 +49,29 @@ def test_codes_are_long_plain_to_read_and_kept_by_nobody(book: Till, operator: M
 def test_ten_thousand_codes_at_once(book: Till, operator: Member):
     assert len(make(operator, book.now, count=10_000).codes) == 10_000
     assert GiftCode.objects.count() == 10_000
+
+
+def test_a_batch_that_dies_half_way_leaves_nothing(
+    book: Till, operator: Member, monkeypatch: pytest.MonkeyPatch
+):
+    """FLT-43: all or none, so it is simply made again; nobody holds a code that is not
+    there, and nothing is there that nobody holds."""
+    made: list[Any] = []
+
+    def dies(*args: Any) -> str:
+        made.append(args)
+        if len(made) > 5:
+            raise OperationalError("terminating connection")
+        return digest(*args)
+
+    monkeypatch.setattr(gift_codes, "AT_A_TIME", 2)
+    monkeypatch.setattr(gift_codes, "digest", dies)
+    with pytest.raises(OperationalError):
+        make(operator, book.now, count=9)
+    monkeypatch.setattr(gift_codes, "digest", digest)
+    assert not GiftBatch.objects.exists()
+    assert not GiftCode.objects.exists()
+    assert len(make(operator, book.now, count=9).codes) == GiftCode.objects.count() == 9
 
 
 @pytest.mark.parametrize(

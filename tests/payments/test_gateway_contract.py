@@ -15,6 +15,7 @@ import httpx
 import pytest
 from django.test import override_settings
 
+from kameng import counters
 from kameng.devices import Device
 from members import rules
 from members.models import Member
@@ -170,11 +171,17 @@ def test_another_amount_is_kept_for_a_person_and_gives_nothing(
 def test_a_notice_under_another_key_changes_nothing(
     till: Till, gateway: Gateway, attempt: Attempt, variant: str
 ) -> None:
-    """B10, security 31"""
+    """B10, security 31; FLT-42: also a key that is new there and not here yet. It is
+    counted, and the words bring it back until it settles under the right one."""
+    before = counters.read(counters.REFUSED_NOTICES, gateway.code)
+    assert before is not None
     till.wallet.notify(gateway.code, attempt.out_trade_no, variant)
     assert not told(till, gateway, till.caught()[0])
     assert status_of(attempt) == ("open", "pending")
     assert not GatewayEvent.objects.exists()
+    assert counters.read(counters.REFUSED_NOTICES, gateway.code) == before + 1
+    assert told(till, gateway, paid(till, attempt))
+    assert status_of(attempt) == ("paid", "paid")
 
 
 @pytest.mark.parametrize(

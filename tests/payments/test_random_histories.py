@@ -1,11 +1,13 @@
 """C12 over random histories of the shop and the sandbox: no fen, no second is lost.
 
-A history is one member's: orders of time and of keys, attempts on every channel there
-is, wrong, repeated, late and reordered notices, refunds by operators and by herself,
-some of which fail and some of which come through after that, operators' decisions,
-pauses, faults of the gateways, and a clock that moves. Payments happen at the sandbox's process, notices
-are its own, signed by it and handed to the shop's address. After each step the audit
-finds nothing, the sandbox's money is the shop's, and the timeline keeps its promises.
+A history is one member's: orders of time and of keys, with coupons and without, attempts
+on every channel there is, wrong, repeated, late and reordered notices, refunds by
+operators and by herself, some of which fail and some of which come through after that,
+operators' decisions, consents to be charged again and the charges by them, pauses,
+faults of the gateways, and a clock that moves. Payments happen at the sandbox's process,
+notices are its own, signed by it and handed to the shop's address. After each step the
+audit finds nothing, the sandbox's money is the shop's, coupons count their orders, and
+the timeline keeps its promises.
 
 The seed is printed. ``HISTORIES=500`` plays more of them, ``HISTORY_SEED=…`` the same;
 ``HISTORY_SHRINK=1`` looks for the shortest that fails, which takes long.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -37,11 +40,11 @@ from hypothesis.stateful import (
 )
 
 from goods.models import Goods
-from members import reminders, timeline
-from members.models import Entitlement, Member, Pause, Segment, Tier
+from members import reminders, rules, timeline
+from members.models import Entitlement, Member, Pause, Plan, Segment, Tier
 from orders import delivery
 from orders.checkout import NotPlaced
-from orders.models import Order, Status
+from orders.models import Coupon, Order, Status
 from payments import (
     attempts,
     cases,
@@ -52,10 +55,18 @@ from payments import (
     polling,
 )
 from payments.attempts import NotPayable, Way
-from payments.gateways.contract import HandoverKind, NoticeRequest, RefundCapability
+from payments.gateways.contract import (
+    HandoverKind,
+    NoticeRequest,
+    Product,
+    RefundCapability,
+)
 from payments.models import LIVE_STATES, Attempt, GatewayEvent, Refund
 from payments.refunding import refunds, returning, shortage
+from payments.renewing import mandates, renewal, renewal_steps
 from tests.goods.shelves import make_goods, restock
+from tests.orders.codes import make_coupon
+from tests.payments.renewing import Renewals
 from tests.sandbox.merchant import Received
 from tests.sandbox_process import ControlRefused
 from tests.shopping import PRICES, Shopper, Till, broken, fresh, new_member
@@ -70,9 +81,15 @@ NEVER_STALE = timedelta(minutes=4)
 """A notice so young is believed by itself."""
 FORGERIES = ("wrong_signature", "unsigned", "wrong_merchant", "tampered")
 FAULTS = ("500", "malformed", "wrong_signature", "unsigned")
+RENEWED = ("temporary-7", "temporary-7", "temporary-30", "long-term-90")
+DEBITS = ("pay", "under_way", "ACQ.BUYER_BALANCE_NOT_ENOUGH")
+AHEAD = timedelta(days=200)
+"""So far on a history goes to see a charge."""
 
 picks = st.integers(0, 11)
 sources = st.sampled_from(("fresh", "old"))
+codes = st.sampled_from((None, 0, 1))
+"""Which of the coupons is typed, if one is."""
 
 
 def ways() -> list[Way]:
@@ -104,6 +121,8 @@ class Histories(RuleBasedStateMachine):
     till: Till
     operator: Member
     goods: Goods
+    took_part: Counter[str]
+    """How often what has happened: what has not been there is not proven."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,6 +136,11 @@ class Histories(RuleBasedStateMachine):
         self.till.set_clock(datetime.fromisoformat("2026-11-22T02:00:00Z"))
         self.member = new_member()
         self.browser = Shopper(self.till, self.member)
+        self.renewals = Renewals(self.till)
+        self.coupons = [
+            make_coupon(self.till, max_uses=2, max_per_member=3),
+            make_coupon(self.till, off_bp=2_000, max_uses=9, max_per_member=2),
+        ]
         self.ways = ways()
         self.letters: list[tuple[str, Received, datetime]] = []
         self.untold: set[tuple[str, str]] = set()
@@ -125,6 +149,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.finish()
+            self.took_part.update(self.what_happened())
         finally:
             transaction.set_rollback(True)
             self.block.__exit__(None, None, None)
@@ -138,26 +163,30 @@ class Histories(RuleBasedStateMachine):
     @initialize(way=picks, other=picks)
     def begin(self, way: int, other: int) -> None:
         """With something to pay, in two ways."""
-        self.place(1, way, 1)
+        self.place(1, way, 1, None)
         self.pay_again(0, other)
 
-    @rule(plan=picks, way=picks, off_by=st.sampled_from((0, 0, 0, 1, -100)))
-    def buy(self, plan: int, way: int, off_by: int) -> None:
+    @rule(plan=picks, way=picks, off_by=st.sampled_from((0, 0, 0, 1, -100)), code=codes)
+    def buy(self, plan: int, way: int, off_by: int, code: int | None) -> None:
         """Place, pay and tell."""
-        self.place(plan, way, 1)
+        self.place(plan, way, 1, code)
         self.pay(self.attempts().count() - 1, off_by, 0, "fresh")
 
-    @rule(plan=picks, way=picks, quantity=st.integers(1, 2))
-    def place(self, plan: int, way: int, quantity: int) -> None:
+    @rule(plan=picks, way=picks, quantity=st.integers(1, 2), code=codes)
+    def place(self, plan: int, way: int, quantity: int, code: int | None) -> None:
         slug = list(PRICES)[plan % len(PRICES)]
+        coupon = self.coupon(code)
         with suppress(NotPlaced):
-            order = self.till.place(self.member, slug, quantity=quantity)
+            order = self.till.place(self.member, slug, quantity=quantity, coupon=coupon)
             self.till.pay(order, self.ways[way % len(self.ways)])
 
-    @rule(way=picks, quantity=st.integers(1, 2), pay=st.booleans())
-    def order_keys(self, way: int, quantity: int, pay: bool) -> None:
+    @rule(way=picks, quantity=st.integers(1, 2), pay=st.booleans(), code=codes)
+    def order_keys(self, way: int, quantity: int, pay: bool, code: int | None) -> None:
+        coupon = self.coupon(code)
         with suppress(NotPlaced):
-            bill = self.till.bill_goods(self.member, self.goods, quantity=quantity)
+            bill = self.till.bill_goods(
+                self.member, self.goods, quantity=quantity, coupon=coupon
+            )
             self.till.pay(bill.order, self.ways[way % len(self.ways)])
             if pay:
                 self.pay(self.attempts().count() - 1, 0, 0, "fresh")
@@ -183,6 +212,55 @@ class Histories(RuleBasedStateMachine):
         if found := self.one(self.orders(), order):
             polling.cancel(found.pk, now=self.now)
 
+    # --- Renewing by itself --------------------------------------------------------
+
+    @rule(plan=st.sampled_from(RENEWED), source=sources)
+    def consent(self, plan: str, source: str) -> None:
+        """She agrees to be charged again; the answer is told, or only found later."""
+        if not self.is_running:
+            self.buy(list(PRICES).index("temporary-7"), 0, 0, None)
+        offered = Plan.objects.select_related("tier").get(slug=plan)
+        try:
+            consent = mandates.begin(
+                self.member.pk,
+                plan=offered,
+                gateway="alipay",
+                shown_fen=offered.price_at(self.now),
+                now=self.now,
+            )
+        except mandates.NotOffered:
+            return
+        handover = mandates.handover(consent, now=self.now)
+        page = self.sandbox.client.get(handover.url, follow_redirects=True)
+        if page.is_success:  # else a fault was to come
+            lost = {} if source == "fresh" else {"notify": "lose"}
+            self.renewals.agree(consent, **lost)
+
+    @rule(outcome=st.sampled_from(DEBITS), tell=st.booleans(), lose=st.booleans())
+    def be_charged(self, outcome: str, tell: bool, lose: bool) -> None:
+        """On to her next charge, however it ends; ``lose`` its answer."""
+        if mandates.holder_of(self.member) is None:
+            self.consent("temporary-7", "fresh")
+        if on := mandates.holder_of(self.member):
+            told = "send" if tell else "lose"
+            self.renewals.next_debit(on, outcome, count=1, notify=told)
+        if lose:
+            self.sandbox.fault("alipay", "debit", "500", count=1, done=True)
+        for moment_of in (renewal_steps.notice_at, renewal_steps.charge_at):
+            end = fresh(self.member).paid_until
+            moment = moment_of(end, rules.current()) if end else self.now
+            if self.now < moment < self.now + AHEAD:
+                self.wait_until(moment, looks=8)
+                self.wait(60)
+
+    @rule(wallet=st.booleans())
+    def opt_out(self, wallet: bool) -> None:
+        """In the shop, or where the shop hears nothing of it."""
+        if not wallet:
+            mandates.stop_all(self.member.pk, now=self.now)
+        elif on := mandates.holder_of(self.member):
+            self.renewals.wallet(on.consent, "stop", notify="lose")
+
     # --- The wallet and the gateway ------------------------------------------------
 
     @rule(
@@ -196,11 +274,12 @@ class Histories(RuleBasedStateMachine):
         found = self.at_the_gateway(attempt)
         if found is None:
             return
+        amount_fen = max(1, found.amount_fen + off_by)
         self.sandbox.pay(
             found.gateway,
             found.out_trade_no,
-            amount_fen=found.amount_fen + off_by,
-            discount_fen=discount,
+            amount_fen=amount_fen,
+            discount_fen=min(discount, amount_fen - 1),
             notify="lose",
         )
         bought = self.sandbox.trade(found.gateway, found.out_trade_no)["payments"][-1]
@@ -361,9 +440,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(span=st.sampled_from(SPANS))
     def wait(self, span: int) -> None:
-        end = self.now + timedelta(seconds=span)
+        self.wait_until(self.now + timedelta(seconds=span))
+
+    def wait_until(self, end: datetime, *, looks: int | None = None) -> None:
+        """``looks``: at so many moments, where it is far; the jobs stood still between."""
+        longest = max(SLICE, (end - self.now) / looks) if looks else SLICE
         while self.now < end:
-            self.till.set_clock(min(self.now + SLICE, end))
+            self.till.set_clock(min(self.now + longest, end))
             self.work()
 
     @rule(pause=st.booleans())
@@ -392,7 +475,8 @@ class Histories(RuleBasedStateMachine):
     def money_there_is_money_here(self) -> None:
         there, here = self.paid_there(), self.paid_here()
         assert here <= there
-        assert {line[:2] for line in there - here} <= self.untold
+        told_later = self.untold | self.charges_in_doubt()
+        assert {line[:2] for line in there - here} <= told_later
         back_there, back_here = self.refunded_there(), self.refunded_here()
         assert back_here <= back_there
         under_way = self.refunds().filter(state__in=("requested", "processing"))
@@ -411,6 +495,18 @@ class Histories(RuleBasedStateMachine):
                 attempt.pk in waiting,
             ]
             assert places.count(True) == 1, (attempt.out_trade_no, places)
+
+    @invariant()
+    def a_coupon_counts_its_orders(self) -> None:
+        """INV-13 once more, and in words of its own: what was over gave its use back."""
+        for coupon in self.coupons:
+            holds = (
+                self.orders()
+                .filter(coupon=coupon)
+                .exclude(status__in=("expired", "cancelled"))
+            )
+            assert fresh(coupon).used == holds.count() <= coupon.max_uses
+            assert holds.count() <= coupon.max_per_member
 
     @invariant()
     def the_timeline_keeps_its_promises(self) -> None:
@@ -450,6 +546,9 @@ class Histories(RuleBasedStateMachine):
     def finish(self) -> None:
         """Everything is told and done: then both sides hold exactly the same."""
         self.sandbox.clear_faults()
+        mandates.stop_all(self.member.pk, now=self.now)
+        for order in self.orders().filter(status=Status.PENDING):
+            self.wait_until(order.expires_at)  # of a charge: the end of her membership
         self.wait(31 * 60)
         self.wait(25 * 3_600)
         for trade in self.sandbox.trades():
@@ -469,6 +568,24 @@ class Histories(RuleBasedStateMachine):
         self.the_audit_finds_nothing()
         self.each_payment_is_in_one_place()
 
+    def what_happened(self) -> dict[str, int]:
+        orders, refunded = self.orders(), self.refunds().filter(state="success")
+        debits = self.attempts().filter(product=Product.MANDATE)
+        return {
+            "orders": orders.count(),
+            "paid": orders.filter(status=Status.PAID).count(),
+            "paid with a coupon": orders.filter(
+                status=Status.PAID, coupon__isnull=False
+            ).count(),
+            "coupons given back": orders.filter(
+                status__in=(Status.EXPIRED, Status.CANCELLED), coupon__isnull=False
+            ).count(),
+            "keys delivered": sum(order.keys.count() for order in orders),
+            "charges": debits.count(),
+            "charges paid": debits.filter(state="paid").count(),
+            "refunds": refunded.count(),
+        }
+
     # --- Both sides' books ---------------------------------------------------------
 
     def paid_there(self) -> set[tuple[str, str, int]]:
@@ -486,6 +603,19 @@ class Histories(RuleBasedStateMachine):
         return {
             *paid.values_list("gateway", "txn_id", "paid_fen"),
             *second.values_list("gateway", "txn_id", "amount_fen"),
+        }
+
+    def charges_in_doubt(self) -> set[tuple[str, str]]:
+        """Paid by mandate there, and the answer was lost: the next poll books it."""
+        doubtful = self.attempts().filter(
+            product=Product.MANDATE, state__in=LIVE_STATES
+        )
+        numbers = set(doubtful.values_list("out_trade_no", flat=True))
+        return {
+            (trade["gateway"], payment["txn_id"])
+            for trade in self.sandbox.trades()
+            if trade["number"] in numbers
+            for payment in trade["payments"]
         }
 
     def refunded_there(self) -> set[tuple[str, int]]:
@@ -516,6 +646,14 @@ class Histories(RuleBasedStateMachine):
             list(self.refunds().order_by("pk").values_list("pk", "state")),
             fresh(self.member).version,
         ]
+
+    @property
+    def is_running(self) -> bool:
+        end = fresh(self.member).paid_until
+        return end is not None and end > self.now
+
+    def coupon(self, code: int | None) -> Coupon | None:
+        return None if code is None else fresh(self.coupons[code])
 
     def orders(self) -> QuerySet[Order]:
         return Order.objects.filter(member=self.member)
@@ -598,7 +736,9 @@ class Histories(RuleBasedStateMachine):
         """What worker and beat do: everything that is due, until nothing is."""
         reminders.schedule(now=self.now)
         for _ in range(8):
-            done = self.till.poll() + self.till.run_outbox() + self.till.expire()
+            mandates.poll_signatures(now=self.now)
+            done = renewal.run_due(now=self.now)
+            done += self.till.poll() + self.till.run_outbox() + self.till.expire()
             done += confirmation.confirm_due(now=self.now)
             done += delivery.serve_all(now=self.now)
             done += shortage.refund_short(now=self.now)
@@ -620,7 +760,13 @@ def test_no_fen_is_unaccounted_for_whatever_happens(
     assert {way.gateway for way in ways()} == set(gateways.GATEWAYS)
     number = int(os.environ.get("HISTORY_SEED") or secrets.randbits(32))
     print(f"HISTORY_SEED={number} HISTORIES={HISTORIES}")  # noqa: T201
-    facts = {"till": till, "operator": operator, "goods": make_goods(keys=2)}
+    took_part = Counter[str]()
+    facts = {
+        "till": till,
+        "operator": operator,
+        "goods": make_goods(keys=2),
+        "took_part": took_part,
+    }
     machine = type("History", (Histories,), facts)
     play = settings(
         max_examples=HISTORIES,
@@ -631,3 +777,4 @@ def test_no_fen_is_unaccounted_for_whatever_happens(
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(seed(number)(machine), settings=play)
+    print(dict(took_part))  # noqa: T201
