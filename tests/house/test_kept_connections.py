@@ -55,7 +55,7 @@ def test_it_keeps_the_connection_and_asks_nothing():
 
 def test_it_opens_a_new_one_after_the_server_has_closed_it():
     first = server_process()
-    assert ask_elsewhere("SELECT pg_terminate_backend(%s)", first)
+    assert ask_elsewhere("SELECT pg_terminate_backend(%s, 10000)", first)  # until gone
     begin_a_request()
     assert server_process() != first
 
