@@ -1,8 +1,9 @@
 """Notices of paid orders, four at a time: how long until each is committed.
 
 Every notice is signed beforehand with the sandbox's own key, for an order of another
-member, her first, and sent over a connection that is open already. Once to a web worker
-on a CPU of its own, and once to two workers on the whole machine, as in production.
+member who has bought before, and sent over a connection that is open already. Once to a
+web worker on a CPU of its own, and once to two workers on the whole machine, as in
+production.
 """
 
 from __future__ import annotations

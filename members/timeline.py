@@ -56,7 +56,6 @@ class Facts:
     """
 
     bought: list[Bought]
-    paused: bool
     history: list[Stretch]
     segments: dict[tuple[int, datetime], Segment]
 
@@ -73,7 +72,6 @@ def _facts(member: Member) -> Facts:
     segments = list(ran.order_by("starts_at"))
     return Facts(
         bought,
-        member.pauses.filter(ends_at__isnull=True).exists(),
         [
             Stretch(s.entitlement_id, s.starts_at, s.ends_at)
             for s in segments
@@ -99,7 +97,7 @@ def rebuild(member: Member, *, now: datetime) -> None:
     at = _laid_out_from(member, now)
     facts = _facts(member)
     _check_room(facts, at=at)
-    _lay_out(member, facts, at=at)
+    _lay_out(member, facts, paused=_is_paused(member), at=at)
 
 
 def _laid_out_from(member: Member, now: datetime) -> datetime:
@@ -108,16 +106,18 @@ def _laid_out_from(member: Member, now: datetime) -> datetime:
     return at if member.timeline_at is None else max(at, member.timeline_at)
 
 
+def _is_paused(member: Member) -> bool:
+    return member.pauses.filter(ends_at__isnull=True).exists()
+
+
 def _check_room(facts: Facts, *, at: datetime, more: int = 0) -> None:
     left = seconds_left(facts.bought, facts.history, at=at)
     if sum(left.values()) + more > LONGEST.total_seconds():
         raise TimelineFull
 
 
-def _lay_out(member: Member, facts: Facts, *, at: datetime) -> None:
-    line = (
-        Line((), None) if facts.paused else lay_out(facts.bought, facts.history, at=at)
-    )
+def _lay_out(member: Member, facts: Facts, *, paused: bool, at: datetime) -> None:
+    line = Line((), None) if paused else lay_out(facts.bought, facts.history, at=at)
     _write(member, facts, line, at=at)
     member.paid_until = line.paid_until
     member.timeline_at = at
@@ -205,19 +205,21 @@ def activate(
 def _give(member: Member, given: Entitlement, *, now: datetime) -> Entitlement:
     """Write new time of a locked member and lay it out, if it fits.
 
-    A line that was never laid out holds nothing yet, neither time nor a pause: a first
-    purchase need not read any.
+    A line that was never laid out holds nothing yet, neither time nor a pause; and an
+    end says that no pause is open, for a pause leaves none. So neither is looked for.
     """
     if member.merged_into_id is not None:
         raise Merged
     at = _laid_out_from(member, now)
     is_first = member.timeline_at is None
-    facts = Facts([], False, [], {}) if is_first else _facts(member)
+    facts = Facts([], [], {}) if is_first else _facts(member)
+    has_no_pause = is_first or member.paid_until is not None
+    paused = not has_no_pause and _is_paused(member)
     _check_room(facts, at=at, more=given.seconds)
     given.member, given.created_at = member, now
     given.save(force_insert=True)
     facts.bought.append(Bought(given.pk, given.rank, given.seconds))
-    _lay_out(member, facts, at=at)
+    _lay_out(member, facts, paused=paused, at=at)
     return given
 
 

@@ -8,11 +8,6 @@
     if (root.matches?.(selector)) attach(root);
     root.querySelectorAll(selector).forEach(attach);
   };
-  const loaded = (work) => {
-    const later = () => setTimeout(work);
-    if (document.readyState === "complete") later();
-    else window.addEventListener("load", later, { once: true });
-  };
   const wake = () => {
     const status = document.getElementById("pay-status");
     if (status?.dataset.hxGet && window.htmx) window.htmx.trigger(status, "wake");
@@ -74,7 +69,9 @@
     // Not before the page has loaded: until then the wallet would replace it in the
     // history, and Back would miss the pay page.
     const open = () => (way.href ? location.assign(way.href) : way.requestSubmit());
-    loaded(open);
+    const go = () => setTimeout(open);
+    if (document.readyState === "complete") go();
+    else window.addEventListener("load", go, { once: true });
   }
 
   // button[data-bridge=JSON]: WeChat's own call for its wallet, which only exists in script
@@ -220,7 +217,7 @@
     ceremonies[element.dataset.passkey](element);
   }
 
-  // [data-push=file]: reminders by this browser, likewise, once the page has loaded.
+  // [data-push=file]: reminders by this browser, likewise.
   async function push(section) {
     if (!window.PushManager || !window.Notification || !navigator.serviceWorker) return;
     (await import(section.dataset.push)).attach(section);
@@ -237,7 +234,7 @@
     each(root, "[data-phone]", phoneField);
     each(root, "dialog[data-modal]", modal);
     each(root, "[data-passkey]", passkey);
-    each(root, "[data-push]", (section) => loaded(() => push(section)));
+    each(root, "[data-push]", push);
     each(root, "[data-print]", (button) => {
       button.hidden = false;
       button.addEventListener("click", () => print());
