@@ -14,7 +14,7 @@ from kameng import clock
 from members import catalogue, rules, visits
 from members.management.commands.demo import fill
 from members.models import Member, Plan
-from notifications import outbox, wake
+from notifications import announcements, outbox, wake
 from payments import epay_channels
 from tests.sandbox.merchant import NoticeServer
 from tests.sandbox_process import Sandbox, running_sandbox
@@ -39,11 +39,13 @@ def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wake, "_asleep_until", 0.0)
     catalogue.forget()
     rules.forget()
+    announcements.forget()
     epay_channels.forget()
     visits.forget_noted()
     yield
     catalogue.forget()
     rules.forget()
+    announcements.forget()
     epay_channels.forget()
     visits.forget_noted()
 
