@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import hypothesis
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from kameng import clock
@@ -43,6 +43,7 @@ def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     epay_channels.forget()
     visits.forget_noted()
     yield
+    translation.deactivate()  # the language of the last request
     catalogue.forget()
     rules.forget()
     announcements.forget()
