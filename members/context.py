@@ -15,7 +15,7 @@ from kameng.http import member_of
 from members import catalogue, reminders, rules
 from members.models import Member
 from members.standing import Standing, standing
-from notifications import choices
+from notifications import announcements, choices
 from notifications.messages import Channel
 
 WARN = timedelta(hours=24)
@@ -32,6 +32,7 @@ def shop(request: HttpRequest) -> dict[str, Any]:
         "shop": shop_data(),
         "badge": SimpleLazyObject(lambda: badge(request)),
         "expiry_notice": SimpleLazyObject(lambda: expiry_notice(request)),
+        "announcement": announcements.current(now=request.now),  # type: ignore[attr-defined]
     }
 
 

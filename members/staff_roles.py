@@ -42,6 +42,7 @@ REAL_NAMES = ("members.realname",)
 """Taking one back is for both, confirming one by hand for operators
 (members.real_name.desk); the rows have no page of their own."""
 OFFERS = ("orders.coupon",)
+WORDS = ("notifications.announcement",)
 GIFTS = ("members.giftbatch",)
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
@@ -54,6 +55,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *CATALOGUE,
             *GOODS,
             *OFFERS,
+            *WORDS,
             "goods.keybatch",
             "members.benefit",
             "members.pricechange",
@@ -66,6 +68,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *CATALOGUE,
             *GOODS,
             *OFFERS,
+            *WORDS,
             *GIFTS,
             "goods.keybatch",
             "members.benefit",
@@ -78,6 +81,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             *CATALOGUE,
             *GOODS,
             *OFFERS,
+            *WORDS,
             *GIFTS,  # making codes worthless; the rows stay read-only
             "members.benefit",
             "members.shoprules",
@@ -86,7 +90,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
             "members.member",  # merging two accounts (payments.merging_page)
             *DECISIONS,
         ),
-        "delete": (*CATALOGUE, *REAL_NAMES),
+        "delete": (*CATALOGUE, *REAL_NAMES, *WORDS),
         "export": ("orders.order",),  # a file leaves the shop: payments.export_page
     },
 }

@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy
 
 from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
-from kameng.lookups import ClosedFilter, LookupAdmin, chip, now_of
+from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, now_of
 from notifications import kinds
-from notifications.models import Notification, Outbox
+from notifications.models import Announcement, Notification, Outbox
 
 RECENT = timedelta(days=7)
 """A message that failed longer ago is history, not a case."""
@@ -179,3 +179,11 @@ class OutboxAdmin(Reporting, LookupAdmin):
     @admin.display(description=gettext_lazy("内容"))
     def values(self, row: Outbox) -> SafeString:
         return readable(row.payload)
+
+
+@admin.register(Announcement)
+class AnnouncementAdmin(ConsoleAdmin):
+    """What everybody is told; of several that run the one that began last is shown."""
+
+    sortable_by = ()
+    list_display = ("text", "starts_at", "ends_at")

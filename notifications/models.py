@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -225,3 +228,41 @@ class PushSubscription(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+
+class Announcement(models.Model):
+    """What an operator tells everybody, in a bar on every page of the shop."""
+
+    text = models.CharField(_("内容"), max_length=120)
+    text_en = models.CharField(_("英文内容"), max_length=200, blank=True)
+    link = models.CharField(
+        _("链接"),
+        max_length=200,
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A/(?![/\\])\S*\Z", _("填店里的路径，以 / 开头，如 /zone/")
+            )
+        ],
+        help_text=_("点了去店里哪一页；可以空着。"),
+    )
+    starts_at = models.DateTimeField(_("开始"), default=timezone.now)
+    ends_at = models.DateTimeField(_("结束"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("公告")
+        verbose_name_plural = _("公告")
+        ordering = ["-starts_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="announcement_ends_after_it_starts",
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
+                violation_error_message=_("结束要晚于开始"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def runs_at(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)

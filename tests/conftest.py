@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import hypothesis
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from kameng import clock
 from members import catalogue, rules, visits
 from members.demo import fill
 from members.models import Member, Plan
-from notifications import outbox, wake
+from notifications import announcements, outbox, wake
 from payments import epay_channels
 from tests.sandbox.merchant import NoticeServer
 from tests.sandbox_process import Sandbox, running_sandbox
@@ -39,11 +39,14 @@ def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wake, "_asleep_until", 0.0)
     catalogue.forget()
     rules.forget()
+    announcements.forget()
     epay_channels.forget()
     visits.forget_noted()
     yield
+    translation.deactivate()  # the language of the last request
     catalogue.forget()
     rules.forget()
+    announcements.forget()
     epay_channels.forget()
     visits.forget_noted()
 

@@ -26,7 +26,7 @@ from members.models import (
     ShopRules,
     Tier,
 )
-from notifications.models import Outbox
+from notifications.models import Announcement, Outbox
 from payments.models import Attempt, EpayChannel, Refund
 from payments.reconciling.bill_models import BillDay, BillDifference
 from tests.console.conftest import pay, signed_in, staff
@@ -62,15 +62,19 @@ VIEW = {  # who may look
     "goods": "o",
     "keybatch": "o",
     "outbox": "o",
+    "announcement": "o",
     "logentry": "o",
 }
 """``s`` for support, ``o`` for operators; superusers may look at everything."""
-ADD = {"tier", "plan", "benefit", "epaychannel", "category", "goods", "coupon"}
+ADD = {
+    *("tier", "plan", "benefit", "epaychannel", "category", "goods", "coupon"),
+    "announcement",
+}
 CHANGE_ = {
     *("tier", "plan", "benefit", "shoprules", "epaychannel"),
-    *("category", "goods", "coupon"),
+    *("category", "goods", "coupon", "announcement"),
 }
-DELETE = {"tier", "plan"}
+DELETE = {"tier", "plan", "announcement"}
 GUARDED = {
     "order": ("refund", "approve", "reject", "query", "extend", "mark-paid"),
     "attempt": ("accept", "give-back"),
@@ -203,6 +207,7 @@ def rows(
         KeyBatch.objects.get(),
         Category.objects.create(slug="empty", name="空分类"),
         Outbox.objects.create(key="k", kind="sms", due_at=now),
+        Announcement.objects.create(text="维护"),
         LogEntry.objects.create(user=superuser, object_repr="x", action_flag=CHANGE),
         make_coupon(Till(now)),
         make_gifts(superuser, now).batch,

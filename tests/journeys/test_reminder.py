@@ -28,6 +28,9 @@ from tests.sandbox_process import Sandbox, wait_for
 
 pytestmark = pytest.mark.browser
 
+PATIENCE = 30
+"""Seconds for what a busy machine does in its own time."""
+
 ENDPOINT = "https://fcm.googleapis.com/fcm/send/journey"
 PUSH_MANAGER = """
 ((endpoint, keys) => {
@@ -82,7 +85,10 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def member_for_a_week(buyer: Shopper, sandbox: Sandbox) -> Member:
     order = order_a_week(buyer, sandbox)
     pay_in_the_wallet(buyer, phone=True, script=True)
-    wait_for(lambda: Order.objects.filter(pk=order.pk, status=Status.PAID).exists())
+    wait_for(
+        lambda: Order.objects.filter(pk=order.pk, status=Status.PAID).exists(),
+        seconds=PATIENCE,
+    )
     return Member.objects.get(pk=order.member_id)
 
 
@@ -94,7 +100,8 @@ def switch_on(buyer: Shopper, keys: Browser) -> None:
     buyer.visit("/account/")
     page.get_by_role("link", name="打开到期提醒").click()
     page.get_by_role("button", name="打开提醒").click()
-    expect(page.get_by_text("这个浏览器会在到期前提醒你")).to_be_visible()
+    is_on = page.get_by_text("这个浏览器会在到期前提醒你")
+    expect(is_on).to_be_visible(timeout=PATIENCE * 1000)
     buyer.visit("/account/")
     expect(page.locator("#guide .tasks__way--done")).to_contain_text("打开到期提醒")
 
@@ -119,7 +126,7 @@ def deliver(page: Page, shop: str, message: bytes) -> None:
     )
     session.send("ServiceWorker.enable")
     # Events come in while something is asked.
-    wait_for(lambda: page.evaluate("() => true") and known)
+    wait_for(lambda: page.evaluate("() => true") and known, seconds=PATIENCE)
     [registration] = known
     handed = {"origin": shop, "registrationId": registration, "data": message.decode()}
     session.send("ServiceWorker.deliverPushMessage", handed)
@@ -133,9 +140,10 @@ def renew_in_two_taps(buyer: Shopper, shots: Shots, name: str) -> None:
     shots(page, f"reminder-{name}")
     buyer.tap(page.get_by_role("link", name="续费", exact=True))
     buyer.tap(page.get_by_role("button", name="同意并支付 ¥15.00").last)
-    wait_for(lambda: Order.objects.count() > before)
+    wait_for(lambda: Order.objects.count() > before, seconds=PATIENCE)
     pay_in_the_wallet(buyer, phone=True, script=True)
-    expect(page.get_by_role("heading", name="会员已开通")).to_be_visible()
+    active = page.get_by_role("heading", name="会员已开通")
+    expect(active).to_be_visible(timeout=PATIENCE * 1000)
     assert (buyer.taps, buyer.typed) == (2, 0)
 
 
@@ -152,13 +160,15 @@ def test_a_pushed_reminder_is_shown_opened_and_renewed(
     [body] = pushed
     page = buyer.page
     deliver(page, buyer.shop, keys.open(body))
-    [shown] = wait_for(lambda: page.evaluate(SHOWN))
+    [shown] = wait_for(lambda: page.evaluate(SHOWN), seconds=PATIENCE)
     assert shown["title"].startswith("会员 ")
     assert shown["title"].endswith(" 到期")
     assert shown["path"].startswith("/s/")
     [worker] = page.context.service_workers
     assert worker.evaluate(CLICK) == [f"{buyer.shop}{shown['path']}"]
-    wait_for(lambda: page.evaluate(SHOWN) == [])  # the tap puts it away
+    wait_for(
+        lambda: page.evaluate(SHOWN) == [], seconds=PATIENCE
+    )  # the tap puts it away
     buyer.visit(shown["path"])
     renew_in_two_taps(buyer, shots, "push")
     end = member.paid_until

@@ -1364,7 +1364,13 @@ PAGES: dict[str, tuple[str, Context]] = {
     "home-nothing-on-sale": ("home.html", guest(plans=[], from_plan=None)),
     "home-campaign": (
         "home.html",
-        home(campaign={"title": "30 天卡 ¥45", "ends_at": after(days=3)}),
+        home(
+            campaign={"title": "30 天卡 ¥45", "ends_at": after(days=3)},
+            announcement={
+                "text": "周六 3:00 到 4:00 维护，可能付不了款",
+                "url": "/zone/",
+            },
+        ),
     ),
     "membership": ("members/membership.html", centre()),
     "membership-promotion": (
