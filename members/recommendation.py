@@ -55,13 +55,14 @@ class Habit:
 
 
 POPULATION: tuple[Habit, ...] = (
-    Habit(0.24, (0.98, 0.98), 0.60, 0.001),  # once, for a day or two
-    Habit(0.14, (0.98, 0.98), 0.25, 0.001),  # once, for some days
+    Habit(0.20, (0.98, 0.98), 0.60, 0.001),  # once, for a day or two
+    Habit(0.17, (0.98, 0.98), 0.45, 0.001, stages=2),  # once, for some days
     Habit(0.10, (0.01, 0.75), 0.001, 0.05),  # weekends
     Habit(0.10, (0.01, 0.50), 0.001, 0.05),  # some weekends
     Habit(0.10, (0.05, 0.05), 0.001, 0.05),  # now and then
     Habit(0.10, (0.12, 0.12), 0.001, 0.05),  # more often
     Habit(0.12, (0.90, 0.90), 0.42, 0.03, stages=7),  # projects of 8 to 25 days
+    Habit(0.01, (0.90, 0.90), 0.05, 0.02),  # phases of any length
     Habit(0.03, (0.75, 0.75), 0.001, 0.05),  # most days
     Habit(0.04, (0.85, 0.85), 0.001, 0.05),  # nearly every day
     Habit(0.03, (0.94, 0.94), 0.001, 0.05),  # every day
