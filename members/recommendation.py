@@ -125,7 +125,10 @@ def choose(
     if not steps:
         return None
     best = Advice(steps[0])
-    for step, spans in _tables(steps, today.weekday(), population):
+    tables = _tables(steps, today.weekday(), population)
+    for step, spans in zip(steps, tables, strict=True):
+        if spans is None:
+            continue
         otherwise, likely = sumprod(belief, spans.fen), sumprod(belief, spans.dearer)
         saves = otherwise - step.price_fen
         earned = saves > 0
@@ -141,8 +144,8 @@ def likely_cheaper(
 ) -> float:
     """The chance that shorter plans, bought as needed, cost more than this one."""
     belief = believe(days, today=today)
-    tables = dict(_tables(steps, today.weekday(), POPULATION))
-    return sumprod(belief, tables[plan].dearer)
+    spans = _tables(steps, today.weekday(), POPULATION)[steps.index(plan)]
+    return sumprod(belief, spans.dearer) if spans else 0.0
 
 
 def _paid_already(
@@ -273,16 +276,14 @@ class _Spans:
 @lru_cache(maxsize=1024)
 def _tables(
     steps: Ladder, weekday: int, population: tuple[Habit, ...]
-) -> tuple[tuple[Step, _Spans], ...]:
-    """Of every plan that has shorter ones; the same days for more money are none.
-
-    Depends on the catalogue alone, so it is kept.
-    """
-    found = []
-    for plan in steps[1:]:
+) -> tuple[_Spans | None, ...]:
+    """For every plan; None where there is no shorter one, the same days for more money
+    being none. Depends on the catalogue alone, so it is kept."""
+    found: list[_Spans | None] = []
+    for plan in steps:
         shorter = tuple(step for step in steps if step.days < plan.days)
-        if shorter:
-            found.append((plan, _spans(shorter, plan, weekday, population)))
+        spans = _spans(shorter, plan, weekday, population) if shorter else None
+        found.append(spans)
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -56,8 +57,10 @@ def test_equal_input_gives_an_equal_answer_in_any_order():
     days = ago(*range(1, 30))
     first = recommend(days, LADDER, today=TODAY, default_days=7)
     again = recommend(set(days), LADDER[::-1], today=TODAY, default_days=7)
+    copies = [replace(step) for step in LADDER]  # as the next request reads them
+    later = recommend(days, copies, today=TODAY, default_days=7)
     assert first is not None
-    assert first == again
+    assert first == again == later
     assert first.likely is not None
     assert first.otherwise_fen is not None
     assert first.likely >= 0.6
@@ -76,6 +79,18 @@ def test_a_tie_gets_the_shorter_plan():
     five = Step(5, 1_500)
     days = ago(*range(1, 90))
     advice = recommend(days, [DAY, five], today=TODAY, default_days=7)
+    assert advice is not None
+    assert advice.step == DAY
+
+
+def test_two_plans_of_equal_days_and_price_save_nothing_on_each_other():
+    """The twin is another way to cover the same days."""
+    advice = recommend(
+        ago(*range(1, 90)),
+        [DAY, MONTH, Step(30, 5_000)],
+        today=TODAY,
+        default_days=7,
+    )
     assert advice is not None
     assert advice.step == DAY
 
