@@ -55,13 +55,14 @@ class Habit:
 
 
 POPULATION: tuple[Habit, ...] = (
-    Habit(0.24, (0.98, 0.98), 0.60, 0.001),  # once, for a day or two
-    Habit(0.14, (0.98, 0.98), 0.25, 0.001),  # once, for some days
+    Habit(0.20, (0.98, 0.98), 0.60, 0.001),  # once, for a day or two
+    Habit(0.17, (0.98, 0.98), 0.45, 0.001, stages=2),  # once, for some days
     Habit(0.10, (0.01, 0.75), 0.001, 0.05),  # weekends
     Habit(0.10, (0.01, 0.50), 0.001, 0.05),  # some weekends
     Habit(0.10, (0.05, 0.05), 0.001, 0.05),  # now and then
     Habit(0.10, (0.12, 0.12), 0.001, 0.05),  # more often
     Habit(0.12, (0.90, 0.90), 0.42, 0.03, stages=7),  # projects of 8 to 25 days
+    Habit(0.01, (0.90, 0.90), 0.05, 0.02),  # phases of any length
     Habit(0.03, (0.75, 0.75), 0.001, 0.05),  # most days
     Habit(0.04, (0.85, 0.85), 0.001, 0.05),  # nearly every day
     Habit(0.03, (0.94, 0.94), 0.001, 0.05),  # every day
@@ -124,7 +125,10 @@ def choose(
     if not steps:
         return None
     best = Advice(steps[0])
-    for step, spans in _tables(steps, today.weekday(), population):
+    tables = _tables(steps, today.weekday(), population)
+    for step, spans in zip(steps, tables, strict=True):
+        if spans is None:
+            continue
         otherwise, likely = sumprod(belief, spans.fen), sumprod(belief, spans.dearer)
         saves = otherwise - step.price_fen
         earned = saves > 0
@@ -140,8 +144,8 @@ def likely_cheaper(
 ) -> float:
     """The chance that shorter plans, bought as needed, cost more than this one."""
     belief = believe(days, today=today)
-    tables = dict(_tables(steps, today.weekday(), POPULATION))
-    return sumprod(belief, tables[plan].dearer)
+    spans = _tables(steps, today.weekday(), POPULATION)[steps.index(plan)]
+    return sumprod(belief, spans.dearer) if spans else 0.0
 
 
 def _paid_already(
@@ -272,16 +276,14 @@ class _Spans:
 @lru_cache(maxsize=1024)
 def _tables(
     steps: Ladder, weekday: int, population: tuple[Habit, ...]
-) -> tuple[tuple[Step, _Spans], ...]:
-    """Of every plan that has shorter ones; the same days for more money are none.
-
-    Depends on the catalogue alone, so it is kept.
-    """
-    found = []
-    for plan in steps[1:]:
+) -> tuple[_Spans | None, ...]:
+    """For every plan; None where there is no shorter one, the same days for more money
+    being none. Depends on the catalogue alone, so it is kept."""
+    found: list[_Spans | None] = []
+    for plan in steps:
         shorter = tuple(step for step in steps if step.days < plan.days)
-        if shorter:
-            found.append((plan, _spans(shorter, plan, weekday, population)))
+        spans = _spans(shorter, plan, weekday, population) if shorter else None
+        found.append(spans)
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """Is a sentence false? Each that the shop would tell is judged by a second reckoning.
 
-    python -m benchmarks.recommendation.honesty [--histories N] [--ladders N] [--seed N]
+    python -m benchmarks.recommendation.honesty [--first N] [--histories N] [--ladders N]
 
 Histories of 1 to 400 days, thin or dense, and random ladders: each history meets each
 ladder. The judge shares no code with the shop: it sees the raw days as a row of noughts
@@ -244,12 +244,14 @@ def _judge(chunk: tuple[int, int, int, int]) -> Counter[str]:
     return judge(*chunk)
 
 
-def run(histories: int, ladders: int, *, seed: int, processes: int = 1) -> Counter[str]:
+def run(
+    histories: int, ladders: int, *, seed: int, first: int = 0, processes: int = 1
+) -> Counter[str]:
     """Judge all; with more than one process, the tables of the ladders are shared."""
     found = Counter({"false label": sum(map(false_labels, shops(ladders, seed)))})
     chunks = [
-        (first, min(CHUNK, histories - first), ladders, seed)
-        for first in range(0, histories, CHUNK)
+        (number, min(CHUNK, histories - number), ladders, seed)
+        for number in range(first, histories, CHUNK)
     ]
     if processes == 1:
         for chunk in chunks:
@@ -260,7 +262,7 @@ def run(histories: int, ladders: int, *, seed: int, processes: int = 1) -> Count
     with forking.Pool(processes) as pool:
         for done, each in enumerate(pool.imap_unordered(_judge, chunks), 1):
             found += each
-            if done % 20 == 0 or done == len(chunks):
+            if done % 4 == 0 or done == len(chunks):
                 print(_words(found), flush=True)
     return found
 
@@ -283,6 +285,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--histories", type=int, default=100_000)
     parser.add_argument("--ladders", type=int, default=100)
     parser.add_argument("--seed", type=int, default=77)
@@ -292,6 +295,7 @@ def main() -> int:
         options.histories,
         options.ladders,
         seed=options.seed,
+        first=options.first,
         processes=options.processes,
     )
     print(_words(found))

@@ -27,9 +27,13 @@ type Policy = Callable[[list[date], date, list[Step]], Step]
 
 @dataclass(slots=True)
 class Bought:
-    """What one shopper spent; ``cut_fen``: a plan that outlasts the ninety days only for
-    those within, since no policy can know that the simulation ends; ``months``: her 30-day plans that ended within the ninety
-    days; ``regretted``: those of them that cost more than their days would have."""
+    """What one shopper spent.
+
+    fen        every plan in full
+    cut_fen    a plan that outlasts the ninety days for its days within them
+    months     her 30-day plans that ended within the ninety days
+    regretted  those of them that cost more than their days would have
+    """
 
     fen: int = 0
     cut_fen: float = 0.0
@@ -74,8 +78,7 @@ def always(days: int) -> Policy:
 
 
 def as_last_time(before: list[date], today: date, bought: list[Step]) -> Step:
-    """Starting with the shop's 7 days; then one day when a pass went mostly unused, and
-    what was bought before otherwise."""
+    """Starting with the shop's 7 days."""
     return bought[-1] if bought else LADDER[1]
 
 

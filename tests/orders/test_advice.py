@@ -11,7 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from members import visits
 from members.models import Member, VisitDay
-from tests.shopping import Shopper, Till, fresh, new_member, statements
+from tests.shopping import (
+    Shopper,
+    Till,
+    fresh,
+    new_member,
+    statements,
+)
 
 CHOICE = "/membership/temporary/"
 
@@ -118,6 +124,57 @@ def test_a_long_term_plan_is_shown_only_with_a_sum_that_speaks_for_it(
         assert "long-term/?plan=long-term-90" in text
     buy(book, member, days_ago=0, plan="long-term-90")
     assert "看看长期会员" not in page(shopper)
+
+
+def test_a_range_of_her_last_visits_is_the_basis(
+    shopper: Shopper, book: Till, member: Member
+):
+    """security.md 5.1: the need as a range, with what it rests on."""
+    came(book, member, 3, 4, 10, 20, 21, 22, 30)
+    assert "最近 4 次来，每次连着 1 到 3 天" in page(shopper)
+
+
+def test_a_month_that_was_not_worth_its_price_is_named_afterwards(
+    book: Till, member: Member
+):
+    """security.md 5.1: fewer than 23 days' worth of 30, said the next time."""
+    buy(book, member, days_ago=35, plan="temporary-30")
+    came(book, member, *range(10, 30, 2))
+    words = "上次买的 30 天里，记下你来过 11 天。按现在的价格，这些天用更短的时长买最少 ¥33，30 天 ¥50"
+    assert words in page(Shopper(book, member))
+    came(book, member, *range(7, 30, 2))
+    assert "这些天用更短的时长" not in page(Shopper(book, member))
+
+
+@pytest.mark.parametrize("off", [None, "source", "target"])
+def test_days_move_when_two_accounts_become_one(
+    book: Till, member: Member, off: str | None
+):
+    """I12: her days count wherever she signed in, unless she wanted none noted."""
+    other = new_member()
+    came(book, member, 1, 2)
+    came(book, other, 2, 3)
+    for name, each in (("source", member), ("target", other)):
+        if name == off:
+            each.wants_advice = False
+            each.save()
+    visits.move_locked(member, other)
+    assert other.visit_days.count() == (2 if off else 3)
+    assert not member.visit_days.exists()
+
+
+def test_the_price_is_the_same_for_twenty_people(book: Till):
+    """security 77: whatever the days of a person are, each plan has one price."""
+    seen = set()
+    for number in range(20):
+        person = new_member()
+        if number % 2:
+            buy(book, person, days_ago=60)
+        came(book, person, *range(1, 4 * number))
+        text = page(Shopper(book, person))
+        seen.add(tuple(re.findall(r"price\">(¥[\d.]+)</span>", text)[:3]))
+    assert len(seen) == 1
+    assert next(iter(seen))[:3] == ("¥3", "¥15", "¥50")
 
 
 def test_a_day_is_noted_once_and_a_guest_never(book: Till, member: Member):
