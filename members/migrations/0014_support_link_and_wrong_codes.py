@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0012_gift_codes'),
+        ('members', '0013_mass_due'),
     ]
 
     operations = [

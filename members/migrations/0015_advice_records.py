@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0012_gift_codes'),
+        ('members', '0014_support_link_and_wrong_codes'),
     ]
 
     operations = [
