@@ -27,9 +27,10 @@ from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from members import rules, signin  # noqa: E402
+from members import rules  # noqa: E402
 from members.demo import fill  # noqa: E402
 from members.models import Member, Plan, ShopRules  # noqa: E402
+from members.sign_in import signin  # noqa: E402
 from orders.checkout import place_order  # noqa: E402
 from orders.models import Order, Status  # noqa: E402
 from orders.numbers import random_number  # noqa: E402

@@ -95,7 +95,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "kameng.middleware.PrivacyMiddleware",
-    "members.misses.MissesMiddleware",
+    "members.sign_in.misses.MissesMiddleware",
 ]
 
 ROOT_URLCONF = "kameng.urls"

@@ -18,20 +18,15 @@ from django.utils.translation import gettext, gettext_lazy
 
 from kameng.lookups import ChosenOnly, ConsoleAdmin, LookupAdmin, PageAdmin, linked
 from kameng.templatetags.shop import discount, duration
-from members import (
-    catalogue_admin,
-    codes,
-    gift_admin,
-    phones,
-    rule_bounds,
-    unblocking,
-)
+from members import gift_admin, phones, rule_bounds, unblocking
 from members.models import Entitlement, Member, Pause, Segment, ShopRules
 from members.real_name import desk
+from members.sign_in import codes
 from members.standing import standing
+from members.tiers import catalogue_admin
 from notifications import kinds
-from payments.guarded import Guarding
-from payments.merging_page import MERGE
+from payments.console.guarded import Guarding
+from payments.console.merging_page import MERGE
 from payments.renewing import renewal_state
 
 __all__ = [

@@ -12,9 +12,10 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from kameng.http import member_of
-from members import catalogue, reminders, rules
+from members import reminders, rules
 from members.models import Member
 from members.standing import Standing, standing
+from members.tiers import catalogue
 from notifications import announcements, choices
 from notifications.messages import Channel
 

@@ -13,9 +13,9 @@ from enum import StrEnum
 
 from django.db.models import Q
 
-from members import catalogue
 from members.models import Entitlement, EntitlementSource, Member, Pause, Segment
 from members.stacking import Bought, lay_out
+from members.tiers import catalogue
 from members.timeline import time_left
 
 BEHIND = timedelta(days=30)

@@ -18,7 +18,7 @@ from datetime import datetime
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from members import catalogue, limits, links, rules, timeline
+from members import limits, links, rules, timeline
 from members.addresses import Client
 from members.digests import digest, digests
 from members.limits import Limit
@@ -31,6 +31,7 @@ from members.models import (
     Tier,
     Window,
 )
+from members.tiers import catalogue
 from notifications import messages
 from notifications.messages import Channel, Message
 

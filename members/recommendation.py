@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import exp, log, sumprod
 
-from members.ladder import Comparison, Step, compare_within
+from members.tiers.ladder import Comparison, Step, compare_within
 
 HORIZON_DAYS = 90
 """How far ahead costs are counted, and how far back days are kept."""

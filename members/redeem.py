@@ -16,10 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import time_to_wait
-from members import catalogue, gift_codes, guide, phone_step
+from members import gift_codes, guide
 from members.addresses import client_of
 from members.models import Entitlement, Purpose
-from members.phone_step import FieldError, Step
+from members.sign_in import phone_step
+from members.sign_in.phone_step import FieldError, Step
+from members.tiers import catalogue
 from members.timeline import Merged, TimelineFull
 
 

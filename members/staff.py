@@ -38,7 +38,7 @@ ADDRESS = Window(3_600, 64)
 class StaffBackend(ModelBackend):
     """Signs staff in by password, and loads everybody who has a session.
 
-    A shopper's session is made by ``members.signin``; she has no password.
+    A shopper's session is made by ``members.sign_in.signin``; she has no password.
     """
 
     @sensitive_variables("password")

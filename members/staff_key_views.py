@@ -11,7 +11,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from kameng.http import SeeOther, ShopRequest
-from members import challenges, passkeys, signin, staff_key
+from members import staff_key
+from members.sign_in import challenges, passkeys, signin
 
 
 @never_cache

@@ -46,7 +46,7 @@ WORDS = ("notifications.announcement",)
 GIFTS = ("members.giftbatch",)
 MONEY_IN_AND_OUT = ("payments.attempt", "payments.refund")
 DECISIONS = ("orders.order", "payments.attempt", "payments.gatewayevent")
-"""What guarded actions ask for (payments.desk); the rows stay read-only all the same."""
+"""What guarded actions ask for (payments.console.desk); the rows stay read-only all the same."""
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     SUPPORT: {"view": LOOK, "delete": REAL_NAMES},
     OPERATOR: {

@@ -2,7 +2,8 @@ from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
 from kameng import clock
-from members import codes, reminders, security_notices, visits
+from members import reminders, security_notices, visits
+from members.sign_in import codes
 
 
 @shared_task(ignore_result=True)

@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from members.ladder import Step, cheapest_for
 from members.recommendation import HORIZON_DAYS, Advice, window
+from members.tiers.ladder import Step, cheapest_for
 
 MONTH_DAYS = 30
 LATELY = 4

@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from kameng.http import SeeOther
-from members import codes, phones
+from members import phones
 from members.models import Member
+from members.sign_in import codes
 
 PERMISSION = "members.change_shoprules"
 """Who sets the limits of codes may also lift one."""

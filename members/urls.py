@@ -1,17 +1,9 @@
 from django.urls import path
 
-from members import (
-    account,
-    confirm,
-    notice_choices,
-    passkey_views,
-    phone_change,
-    redeem,
-    unused_phone,
-    views,
-)
+from members import account, notice_choices, redeem, views
 from members.identity import views as identity
 from members.real_name import views as real_name
+from members.sign_in import confirm, passkey_views, phone_change, unused_phone
 
 urlpatterns = [
     path("login/", views.login, name="login"),

@@ -12,10 +12,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
-from members import phone_step, signin, unused_phone
 from members.identity import offers
 from members.models import Purpose
-from members.phone_step import Step
+from members.sign_in import phone_step, signin, unused_phone
+from members.sign_in.phone_step import Step
 from notifications.push import subscriptions
 
 

@@ -27,9 +27,9 @@ from notifications import kinds
 from orders import coupon_admin, delivery
 from orders.checkout import QUANTITY
 from orders.models import Order, Status
-from payments import desk, export_page, order_search, order_story
-from payments.guarded import Guarding
-from payments.order_search import Found
+from payments.console import desk, export_page, order_search, order_story
+from payments.console.guarded import Guarding
+from payments.console.order_search import Found
 
 __all__ = ["coupon_admin"]  # it registers a page of its own
 

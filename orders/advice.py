@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
 from kameng.templatetags.shop import yuan_short
-from members import catalogue, told, visits
-from members.ladder import Step
+from members import told, visits
 from members.models import AdviceRecord, Member, Plan, TierKind, VisitDay
 from members.recommendation import HORIZON_DAYS, Advice, recommend, window
 from members.standing import Standing
+from members.tiers import catalogue
+from members.tiers.ladder import Step
 from orders.models import Fulfil, Order, Status
 
 FIRST_DAYS = 7

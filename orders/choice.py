@@ -16,12 +16,13 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
-from members import catalogue, phone_step, way_back
 from members.context import standing_of
 from members.identity import offers
 from members.models import Plan, TierKind
-from members.phone_step import FieldError
+from members.sign_in import phone_step, way_back
+from members.sign_in.phone_step import FieldError
 from members.standing import Standing, preview
+from members.tiers import catalogue
 from orders import advice, real_name
 from orders.advice import FIRST_DAYS
 from orders.coupon_state import CouponState

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from django.db.models import F, QuerySet
 
-from members import catalogue
+from members.tiers import catalogue
 from orders import coupons
 from orders.models import Order, OrderEvent, Status
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core import signing
 
-from members.phone_step import FieldError
+from members.sign_in.phone_step import FieldError
 from orders.coupon_models import Coupon
 from orders.coupons import Cut
 

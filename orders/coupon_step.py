@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from kameng.http import member_of
 from kameng.templatetags.shop import time_to_wait, yuan
 from members.addresses import client_of
-from members.phone_step import FieldError
+from members.sign_in.phone_step import FieldError
 from orders import coupons
 from orders.choice import Page
 from orders.coupon_models import Coupon

@@ -20,12 +20,13 @@ from django.utils.translation import get_language
 
 from goods.models import Category, Goods
 from kameng.http import ShopRequest, member_of
-from members import catalogue, phone_step, way_back
 from members.context import standing_of
 from members.identity import offers
 from members.models import Tier
-from members.phone_step import FieldError
+from members.sign_in import phone_step, way_back
+from members.sign_in.phone_step import FieldError
 from members.standing import Standing
+from members.tiers import catalogue
 from orders import goods_sale, real_name
 from orders.choice import Typed, last_choice
 from orders.coupon_state import CouponState

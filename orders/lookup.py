@@ -18,9 +18,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of
-from members import phone_step, phones, recycled, signin
+from members import phones
 from members.models import Member, Purpose
-from members.phone_step import Step
+from members.sign_in import phone_step, recycled, signin
+from members.sign_in.phone_step import Step
 from orders.views import order_rows
 
 SESSION_SECONDS = 1_800

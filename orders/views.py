@@ -17,18 +17,12 @@ from django.views.decorators.http import require_GET, require_POST
 from kameng.devices import Device, device_of
 from kameng.http import SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import yuan
-from members import (
-    addresses,
-    catalogue,
-    phone_step,
-    phones,
-    rules,
-    unused_phone,
-    way_back,
-)
+from members import addresses, phones, rules
 from members.context import forget_standing, standing_facts
 from members.models import Member, Purpose, TierKind
-from members.phone_step import FieldError
+from members.sign_in import phone_step, unused_phone, way_back
+from members.sign_in.phone_step import FieldError
+from members.tiers import catalogue
 from orders import advice, choice, coupon_step, coupons, goods_page
 from orders import checkout as placing
 from orders.choice import Page, Typed

@@ -22,11 +22,13 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, ConsoleAdmin, LookupAdmin, chip, linked
 from kameng.templatetags.shop import moment, yuan
-from payments import cases, desk
+from payments import cases
 from payments.channels import CHANNELS
+from payments.console import desk
+from payments.console.guarded import Guarding
+from payments.console.order_story import channel_label, gateway_label
 from payments.gateways.contract import Product
 from payments.gateways.epay.gateway import TYPE as EPAY_TYPE
-from payments.guarded import Guarding
 from payments.models import (
     Attempt,
     AttemptState,
@@ -35,7 +37,6 @@ from payments.models import (
     Refund,
     RefundState,
 )
-from payments.order_story import channel_label, gateway_label
 from payments.reconciling import difference_admin
 
 __all__ = ["difference_admin"]  # it registers pages of its own

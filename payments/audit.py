@@ -47,7 +47,8 @@ from notifications.models import Notification, Outbox
 from notifications.outbox import CLAIM_SECONDS
 from orders import audit as goods_audit
 from orders.models import Fulfil, Kind, Order, OrderEvent, Status
-from payments import cases, decisions
+from payments import cases
+from payments.console import decisions
 from payments.models import (
     LIVE_STATES,
     Attempt,

@@ -16,9 +16,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from members import signin
 from members.digests import digest
 from members.identity import journey, wechat
+from members.sign_in import signin
 from orders.models import Order
 
 LIFE = timedelta(seconds=journey.SECONDS)

@@ -17,9 +17,11 @@ from django.utils.translation import get_language
 
 from kameng.devices import Device, device_of
 from kameng.http import ShopRequest
-from members import catalogue, guide, rules, way_back
+from members import guide, rules
 from members.context import standing_of
 from members.models import Segment
+from members.sign_in import way_back
+from members.tiers import catalogue
 from notifications.push import subscriptions
 from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status

@@ -17,8 +17,8 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import F, Model
 
-from members import codes
 from members.models import Member, OneTimeCode, RealName
+from members.sign_in import codes
 from members.timeline import lock_member
 from orders.models import Order, Status
 from payments.models import Attempt, Refund

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from kameng.http import MemberRequest, SeeOther
-from members import confirm
 from members.context import standing_of
+from members.sign_in import confirm
 from payments import privacy
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from members import catalogue, links
+from members import links
 from members.models import Member
+from members.tiers import catalogue
 from notifications import messages
 from notifications.messages import Channel, Message
 from orders.models import Order

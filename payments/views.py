@@ -20,11 +20,12 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kameng.http import SeeOther, ShopRequest, member_of
-from members import catalogue, links
+from members import links
 from members.identity.contract import NotRecognised
 from members.merging import successor
 from members.models import Member
 from members.standing import standing
+from members.tiers import catalogue
 from orders import numbers
 from orders.closing import Closing
 from orders.models import Order

@@ -11,9 +11,10 @@ from django.utils import timezone, translation
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from kameng import clock
-from members import catalogue, rules, visits
+from members import rules, visits
 from members.demo import fill
 from members.models import Member, Plan
+from members.tiers import catalogue
 from notifications import announcements, outbox, wake
 from payments import epay_channels
 from tests.sandbox.merchant import NoticeServer

@@ -22,8 +22,8 @@ from datetime import date, timedelta
 from functools import cache
 
 from members import told
-from members.ladder import Step, saving, tie
 from members.recommendation import Advice, believe, choose
+from members.tiers.ladder import Step, saving, tie
 
 TODAY = date(2026, 11, 24)
 DEFAULT_DAYS, KEPT_DAYS = 7, 90

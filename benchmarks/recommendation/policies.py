@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from statistics import fmean
 
 from benchmarks.recommendation.shoppers import DAYS, FIRST, TYPES, Shopper, of_type
-from members.ladder import Step, cheapest_for
 from members.recommendation import (
     POPULATION,
     Habit,
@@ -17,6 +16,7 @@ from members.recommendation import (
     passed,
     recommend,
 )
+from members.tiers.ladder import Step, cheapest_for
 
 LADDER = (Step(1, 300), Step(7, 1_500), Step(30, 5_000))
 FIRST_DAYS = 7

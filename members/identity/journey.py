@@ -15,8 +15,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from members import limits, signin
+from members import limits
 from members.models import Window
+from members.sign_in import signin
 
 SECONDS = 600
 KEPT = 5

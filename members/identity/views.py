@@ -17,11 +17,11 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
-from members import confirm, signin
 from members.identity import binding, journey, nicknames, offers, pending
 from members.identity.contract import NotRecognised, Person, Refused
 from members.identity.journey import Aim, Journey
 from members.models import Identity, Provider
+from members.sign_in import confirm, signin
 
 log = logging.getLogger(__name__)
 

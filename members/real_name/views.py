@@ -17,14 +17,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, next_page
-from members import addresses, confirm
+from members import addresses
 from members.models import CheckOutcome, Verifier
-from members.phone_step import FieldError
 from members.real_name import holding, id_numbers, providers, verifying
 from members.real_name.contract import RealNameProvider
 from members.real_name.holding import State
 from members.real_name.id_numbers import Fault, Unreadable
 from members.real_name.verifying import Question
+from members.sign_in import confirm
+from members.sign_in.phone_step import FieldError
 
 
 @login_required

@@ -18,9 +18,9 @@ from kameng.admin_site import Reporting, Tile
 from kameng.logs import mask
 from kameng.lookups import ClosedFilter, LookupAdmin, PageAdmin, chip, now_of
 from kameng.templatetags.shop import moment, yuan
-from payments.guarded import Deed, Facts, Guarded, GuardedForm, Guarding
+from payments.console.guarded import Deed, Facts, Guarded, GuardedForm, Guarding
+from payments.console.order_story import gateway_label
 from payments.models import Attempt, Refund
-from payments.order_story import gateway_label
 from payments.reconciling import bill_days, differences
 from payments.reconciling.bill_models import (
     BillDay,

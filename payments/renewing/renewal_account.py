@@ -18,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.devices import Device, device_of
 from kameng.http import MemberRequest, SeeOther
-from members import catalogue, rules
+from members import rules
 from members.models import Member
-from members.phone_step import FieldError
+from members.sign_in.phone_step import FieldError
+from members.tiers import catalogue
 from orders.choice import plan_name
 from payments import channels, pay_page
 from payments.models import Consent

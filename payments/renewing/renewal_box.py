@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from kameng.http import member_of
-from members import catalogue, rules
+from members import rules
 from members.models import Plan
-from members.phone_step import FieldError
+from members.sign_in.phone_step import FieldError
+from members.tiers import catalogue
 from payments import channels
 from payments.gateways import mandates as gateway_mandates
 from payments.renewing import mandates

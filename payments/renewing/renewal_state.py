@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from django.db.models import QuerySet
 
-from members import catalogue, rules
+from members import rules
 from members.models import Member, Plan
+from members.tiers import catalogue
 from orders.models import Order
 from payments.gateways import mandates as gateway_mandates
 from payments.gateways.contract import Product

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from members import pricing_history
 from members.demo import fill
-from members.ladder import Step, breaks_ladder
 from members.models import Member, Plan
+from members.tiers import pricing_history
+from members.tiers.ladder import Step, breaks_ladder
 from tests.console.conftest import signed_in
 from tests.console.form_of import form_of
 from tests.races import at_once, hesitate, take_locks_away

@@ -13,7 +13,7 @@ from kameng import spreadsheets
 from members.models import Member
 from orders import delivery
 from orders.models import Order
-from payments import exporting
+from payments.console import exporting
 from payments.models import Refund
 from tests.goods.shelves import make_goods, restock
 from tests.shopping import Shopper, Till, fresh, new_member

@@ -16,7 +16,7 @@ from goods.models import CardKey, Goods, KeyBatch
 from members.models import Member
 from orders import delivery
 from orders.models import Order
-from payments import order_story
+from payments.console import order_story
 from tests.console.form_of import form_of
 from tests.goods.shelves import empty, make_goods, restock, short
 from tests.shopping import Till, fresh

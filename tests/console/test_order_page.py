@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from members.models import Member
 from notifications.models import Notification
 from orders.models import Order, OrderEvent
-from payments import decisions, order_story
+from payments.console import decisions, order_story
 from payments.models import Attempt, GatewayEvent
 from tests.console.conftest import NOON, pay
 

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from kameng.templatetags.shop import grouped
 from members.models import Member
-from payments import order_search
+from payments.console import order_search
 from payments.models import Attempt, EventOutcome, GatewayEvent
 from tests.console.conftest import PHONE, pay
 

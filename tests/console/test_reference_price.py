@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from members.reference_price import Change, lowest_offered
+from members.tiers.reference_price import Change, lowest_offered
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 """When the promotion begins; the window is the seven days before it."""

@@ -9,8 +9,9 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from members import codes, limits
+from members import limits
 from members.models import Member, ShopRules
+from members.sign_in import codes
 from tests.console.conftest import PHONE
 
 pytestmark = pytest.mark.django_db

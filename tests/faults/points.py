@@ -48,7 +48,7 @@ POINTS = {
     # The order is complete in its transaction, the commit is next.
     "ordered, not committed": Point("payments.attempts:create_locked", "after"),
     # The code is sent, the page not answered.
-    "code sent, not answered": Point("members.phone_step:send", "after"),
+    "code sent, not answered": Point("members.sign_in.phone_step:send", "after"),
     # A poll has its answer, nothing is booked.
     "polled, not booked": Point("payments.polling:apply_result", "before"),
     # The outbox row is claimed, its work not begun.

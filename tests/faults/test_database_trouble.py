@@ -23,7 +23,8 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders.closing import lock_order
 from orders.models import Order
-from payments import decisions, polling
+from payments import polling
+from payments.console import decisions
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.refunding import refunds

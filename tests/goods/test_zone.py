@@ -13,8 +13,8 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from goods.models import CardKey, Category, Goods
-from members import way_back
 from members.models import Member, Tier
+from members.sign_in import way_back
 from members.timeline import grant
 from orders.checkout import GoodsGone, LimitReached, OutOfStock, PriceChanged
 from orders.models import Order

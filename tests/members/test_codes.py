@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from members import codes, rules
+from members import rules
 from members.addresses import Client
-from members.codes import Outcome, SentCode, Verdict
 from members.models import HitLog, Member, OneTimeCode, Purpose, ShopRules
+from members.sign_in import codes
+from members.sign_in.codes import Outcome, SentCode, Verdict
 from notifications.sms import Result
 from tests.members.edge import OTHER_PHONE, PHONE, Inbox, at_once, client_at
 

@@ -14,8 +14,8 @@ from django.urls import path, reverse
 
 from kameng.http import MemberRequest
 from kameng.urls import urlpatterns as shop_urls
-from members import confirm
 from members.models import Member, OneTimeCode, Purpose
+from members.sign_in import confirm
 from tests.members.edge import OTHER_PHONE, PHONE, Inbox
 
 done: list[str] = []

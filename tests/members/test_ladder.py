@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from members import catalogue
-from members.ladder import (
+from members.models import Plan
+from members.tiers import catalogue
+from members.tiers.ladder import (
     Saving,
     Step,
     Tie,
@@ -18,7 +19,6 @@ from members.ladder import (
     saving,
     tie,
 )
-from members.models import Plan
 
 DAY, WEEK, MONTH = Step(1, 300), Step(7, 1_500), Step(30, 5_000)
 LADDER = (DAY, WEEK, MONTH)

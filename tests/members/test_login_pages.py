@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from members import rules
 from members.models import HitLog, Member, OneTimeCode, ShopRules
-from members.phone_step import FieldError
+from members.sign_in.phone_step import FieldError
 from notifications.sms import Result
 from tests.members.edge import OTHER_PHONE, PHONE, Inbox
 

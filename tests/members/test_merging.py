@@ -27,7 +27,7 @@ from members.models import (
     Segment,
     Tier,
 )
-from members.signin import sign_in
+from members.sign_in.signin import sign_in
 from members.timeline import LONGEST, Merged
 from notifications.messages import Channel, Message, queue
 from notifications.models import Notification, Outbox

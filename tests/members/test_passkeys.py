@@ -18,8 +18,8 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from webauthn.helpers import bytes_to_base64url
 
-from members import passkeys
 from members.models import Member, Passkey
+from members.sign_in import passkeys
 from notifications.models import Notification
 from tests.members.edge import PHONE, Inbox
 from tests.rows import changed, fingerprint

@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from members import phone_change, recycled
 from members.identity import binding
 from members.identity.contract import Person
 from members.models import Member, OneTimeCode, Provider, Purpose
+from members.sign_in import phone_change, recycled
 from notifications import messages
 from tests.members.edge import OTHER_PHONE, PHONE, Inbox, at_once
 

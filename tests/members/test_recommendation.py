@@ -10,8 +10,8 @@ import pytest
 from benchmarks.recommendation import __main__ as evaluation
 from benchmarks.recommendation.policies import type_oracles
 from benchmarks.recommendation.shoppers import crowd
-from members.ladder import Comparison, Step, cheapest_for, compare_within
 from members.recommendation import POPULATION, follow, passed, recommend, window
+from members.tiers.ladder import Comparison, Step, cheapest_for, compare_within
 
 DAY, WEEK, MONTH = Step(1, 300), Step(7, 1_500), Step(30, 5_000)
 LADDER = [DAY, WEEK, MONTH]

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils.translation import override
 
-from members import passkeys, phone_change, security_notices
+from members import security_notices
 from members.identity import binding
 from members.identity.contract import Person
 from members.models import FormerPhone, Identity, Member, Passkey, Provider
+from members.sign_in import passkeys, phone_change
 from notifications import messages, outbox
 from notifications.models import Notification, Outbox
 from payments import privacy

@@ -11,8 +11,9 @@ from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from members import signin, tasks
+from members import tasks
 from members.models import Member
+from members.sign_in import signin
 from tests.members.edge import OTHER_PHONE, PHONE, at_once
 
 pytestmark = pytest.mark.django_db

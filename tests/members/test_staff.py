@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from members import signin, staff
+from members import staff
 from members.forms import StaffAuthenticationForm
 from members.models import HitLog, Member
+from members.sign_in import signin
 from tests.members.edge import PHONE, at_once
 
 PASSWORD = "correct horse battery staple"

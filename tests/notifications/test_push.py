@@ -24,8 +24,9 @@ from django.test import Client
 from django.urls import reverse
 
 from kameng import checks
-from members import merging, signin
+from members import merging
 from members.models import Member
+from members.sign_in import signin
 from notifications import messages, outbox, push
 from notifications.messages import Channel, Message
 from notifications.models import Notification, Outbox, PushSubscription

@@ -8,8 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from members import catalogue, rules
+from members import rules
 from members.models import Member, Plan, ShopRules, Tier
+from members.tiers import catalogue
 from orders.checkout import (
     PlanGone,
     PriceChanged,

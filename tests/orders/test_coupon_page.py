@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from goods.models import Goods
 from members.models import Member, Plan
 from orders.models import Coupon, Order
-from payments import order_story
+from payments.console import order_story
 from tests.goods.shelves import make_goods, make_member
 from tests.orders.codes import make_coupon, used
 from tests.orders.test_checkout_page import PHONE, send_code

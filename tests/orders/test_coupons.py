@@ -17,7 +17,8 @@ from members.models import Member, Plan, Tier
 from orders import coupons
 from orders.checkout import CouponLeft, PriceChanged
 from orders.models import Coupon, Order, Status
-from payments import decisions, polling
+from payments import polling
+from payments.console import decisions
 from payments.models import EventOutcome, Refund, RefundReason
 from payments.refunding import returning
 from tests.goods.shelves import make_goods, make_member

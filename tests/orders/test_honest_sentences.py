@@ -19,8 +19,8 @@ from django.template.loader import render_to_string
 from benchmarks.recommendation import honesty
 from benchmarks.recommendation.honesty import Claims, Judge, Past, Shop, least
 from members import recommendation, told
-from members.ladder import Comparison, Step, cheapest_for, saving
 from members.recommendation import believe
+from members.tiers.ladder import Comparison, Step, cheapest_for, saving
 from orders import advice
 
 COUNT = re.compile(r"近 (\d+) 天记下你来过 (\d+) 天")

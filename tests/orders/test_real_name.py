@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from goods.models import Goods
-from members import catalogue
 from members.models import Member, RealName, Tier
 from members.real_name import holding
+from members.tiers import catalogue
 from orders.checkout import NameWanted
 from orders.models import Order
 from orders.real_name import Lack

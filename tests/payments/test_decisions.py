@@ -11,7 +11,7 @@ from members.models import Member
 from orders.models import Order, Status
 from payments import cases
 from payments.attempts import create_locked
-from payments.decisions import NotWaiting, accept, give_back
+from payments.console.decisions import NotWaiting, accept, give_back
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.refunding.refunds import apply_refund

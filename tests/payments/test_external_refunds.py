@@ -10,7 +10,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from members.models import Entitlement, Member
-from payments import cases, decisions
+from payments import cases
+from payments.console import decisions
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, GatewayEvent, Refund
 from payments.refunding import refunds

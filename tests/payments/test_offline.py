@@ -9,8 +9,9 @@ import pytest
 from members.models import Entitlement, Member
 from orders import extending, versions
 from orders.models import Order
-from payments import held, offline, polling
+from payments import polling
 from payments.attempts import create_locked
+from payments.console import held, offline
 from payments.models import Attempt, Refund
 from payments.refunding import refunds
 from tests.shopping import ALIPAY, Till, broken, events_of, fresh

@@ -18,7 +18,8 @@ from members import timeline
 from members.models import Entitlement, Member
 from orders import checkout, closing
 from orders.models import Order, OrderEvent, Status
-from payments import attempts, decisions, polling, settle
+from payments import attempts, polling, settle
+from payments.console import decisions
 from payments.gateways.contract import Unclear
 from payments.models import Attempt, Refund
 from payments.refunding import refunds

@@ -45,16 +45,9 @@ from members.models import Entitlement, Member, Pause, Plan, Segment, Tier
 from orders import delivery
 from orders.checkout import NotPlaced
 from orders.models import Coupon, Order, Status
-from payments import (
-    attempts,
-    cases,
-    channels,
-    confirmation,
-    decisions,
-    gateways,
-    polling,
-)
+from payments import attempts, cases, channels, confirmation, gateways, polling
 from payments.attempts import NotPayable, Way
+from payments.console import decisions
 from payments.gateways.contract import (
     HandoverKind,
     NoticeRequest,

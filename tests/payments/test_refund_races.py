@@ -12,8 +12,8 @@ from django.db.models import F
 
 from members.models import Entitlement, Member
 from orders.models import Order
-from payments import decisions, held, offline
 from payments.attempts import create_locked
+from payments.console import decisions, held, offline
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.refunding import refunds, returning

@@ -10,7 +10,8 @@ from members import timeline
 from members.models import Entitlement, Member, Segment
 from orders import versions
 from orders.models import Order
-from payments import cases, decisions, held
+from payments import cases
+from payments.console import decisions, held
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
 from payments.refunding import refunds

@@ -8,8 +8,9 @@ import pytest
 
 from members.models import Entitlement, Member
 from notifications.models import Notification, Outbox
-from payments import cases, decisions, gateways
+from payments import cases, gateways
 from payments.attempts import create_locked
+from payments.console import decisions
 from payments.gateways.contract import RefundCapability
 from payments.models import Refund
 from payments.refunding import refunds, returning

@@ -12,9 +12,9 @@ from members import links
 from members.models import Entitlement, Member
 from orders.models import Order
 from payments.attempts import create_locked
+from payments.console.offline import mark_paid
 from payments.gateways.contract import RefundResult, RefundState
 from payments.models import Attempt, Refund
-from payments.offline import mark_paid
 from payments.refunding import refunds, returning
 from payments.refunding.returning import NotReturnable
 from tests.goods.shelves import make_goods

@@ -8,9 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from members import catalogue, rules
+from members import rules
 from members.models import Entitlement, Member, Plan, Tier
 from members.standing import standing
+from members.tiers import catalogue
 from members.timeline import LONGEST, grant, pause
 from notifications.models import Notification, Outbox
 from orders.models import Order, Risk, Status

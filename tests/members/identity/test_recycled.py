@@ -15,10 +15,10 @@ import time_machine
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from members import phone_change, recycled, signin
 from members.identity import binding
 from members.identity.contract import Person
 from members.models import Identity, Member, Plan, Provider
+from members.sign_in import phone_change, recycled, signin
 from notifications import messages
 from orders.models import Order
 from payments.merging import merge

@@ -33,10 +33,11 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from members import challenges, security_notices, signin
+from members import security_notices
 from members.digests import digest
 from members.identity import binding
 from members.models import Member, Passkey
+from members.sign_in import challenges, signin
 from members.timeline import lock_member
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from django.utils.translation import gettext_lazy as _
 
-from members import catalogue_rules
-from members.catalogue_rules import Fault
 from members.models import Plan, Tier
+from members.tiers import catalogue_rules
+from members.tiers.catalogue_rules import Fault
 
 YUAN = re.compile(r"[¥￥]?\s*([0-9]{1,5})(?:\.([0-9]{1,2}))?", re.ASCII)
 """Digits with none, one or two decimals; twelve of the dearest still fit a column."""

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from kameng.templatetags.shop import duration, moment, to_the_second, yuan
-from members.catalogue_forms import YuanField
+from members.tiers.catalogue_forms import YuanField
 from orders import extending
 from orders.models import Fulfil, Order, Status
-from payments import cases, decisions, held, offline, polling
-from payments.guarded import Deed, Facts, Guarded, GuardedForm, order_of
+from payments import cases, polling
+from payments.console import decisions, held, offline
+from payments.console.guarded import Deed, Facts, Guarded, GuardedForm, order_of
 from payments.models import (
     Attempt,
     AttemptState,

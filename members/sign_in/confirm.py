@@ -21,10 +21,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther, next_page
-from members import passkeys, phone_step, signin
 from members.identity import offers
 from members.models import Purpose
-from members.phone_step import Step
+from members.sign_in import passkeys, phone_step, signin
+from members.sign_in.phone_step import Step
 
 FRESH_SECONDS = 300
 

@@ -19,9 +19,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kameng.http import MemberRequest, SeeOther
-from members import confirm, phone_step, phones, recycled, security_notices
+from members import phones, security_notices
 from members.models import Member, Purpose
-from members.phone_step import FieldError, Step
+from members.sign_in import confirm, phone_step, recycled
+from members.sign_in.phone_step import FieldError, Step
 from members.timeline import lock_members
 
 

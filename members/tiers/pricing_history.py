@@ -1,7 +1,7 @@
 """Changing what is sold: the row and its price history in one transaction (I9).
 
 Orders carry their own frozen price, so nothing here touches one. The caller has asked
-``members.catalogue_rules`` first, under its lock.
+``members.tiers.catalogue_rules`` first, under its lock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Model, Q
 
 from members.models import Member, Plan, PriceChange, Tier
-from members.reference_price import Change
+from members.tiers.reference_price import Change
 
 PLAN_FIELDS = (
     "price_fen",

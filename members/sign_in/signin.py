@@ -8,12 +8,13 @@ from django.contrib.auth import login
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
-from members import recycled, visits
+from members import visits
 from members.models import Member
+from members.sign_in import recycled
 
 BACKEND = "members.staff.StaffBackend"
 PROVED = "proved_at"
-"""Session key: when she last showed that it is she, for what ``members.confirm`` asks."""
+"""Session key: when she last showed that it is she, for what ``members.sign_in.confirm`` asks."""
 PROVED_PHONE = "proved_phone_at"
 """Session key: when she last showed that the account's phone is in her hand."""
 PROVED_UNUSED = "proved_unused"

@@ -10,8 +10,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from kameng.templatetags.shop import discount, moment, per_day, yuan_short
-from members.ladder import Step, saving, tie
 from members.models import Benefit, Plan, Tier, TierBenefit
+from members.tiers.ladder import Step, saving, tie
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from members import phones, timeline
 from members.models import Member
 from orders.models import Order, Status
 from payments import merging
-from payments.guarded import Deed, Facts, Guarded, GuardedForm
+from payments.console.guarded import Deed, Facts, Guarded, GuardedForm
 from payments.renewing import mandates
 
 _NUMBER = re.compile(r"#?([0-9]{1,10})", re.ASCII)

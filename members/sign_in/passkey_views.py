@@ -17,9 +17,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of, next_page
 from kameng.templatetags.shop import moment
-from members import challenges, confirm, passkeys
 from members.identity import binding
 from members.models import Passkey
+from members.sign_in import challenges, confirm, passkeys
 
 _DEVICES = (
     (re.compile("iPhone"), "iPhone"),

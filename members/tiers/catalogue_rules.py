@@ -14,10 +14,10 @@ from itertools import chain
 from django.utils.translation import gettext as _
 
 from kameng.templatetags.shop import discount, moment, per_day, yuan
-from members.ladder import Step, breaks_ladder
 from members.models import Benefit, Entitlement, Plan, Tier
-from members.pricing_history import history_of
-from members.reference_price import WINDOW, lowest_offered
+from members.tiers.ladder import Step, breaks_ladder
+from members.tiers.pricing_history import history_of
+from members.tiers.reference_price import WINDOW, lowest_offered
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from kameng.http import SeeOther, ShopRequest, member_of, next_page
-from members import recycled, signin
 from members.identity import offers
 from members.models import Member
+from members.sign_in import recycled, signin
 
 PATIENCE = timedelta(minutes=10)
 """So long after the code she may say who she is."""

@@ -19,9 +19,9 @@ from django.utils.translation import gettext, gettext_lazy
 
 from kameng.lookups import ConsoleAdmin, LookupAdmin, PlainChoices, chip, now_of
 from kameng.templatetags.shop import discount, moment, per_day, yuan
-from members import catalogue_preview, catalogue_rules, pricing_history
-from members.catalogue_forms import PlanForm, TierBenefitFormSet, TierForm
 from members.models import Benefit, Member, Plan, PriceChange, Tier, TierBenefit
+from members.tiers import catalogue_preview, catalogue_rules, pricing_history
+from members.tiers.catalogue_forms import PlanForm, TierBenefitFormSet, TierForm
 
 SHOWN_CHANGES = 20
 FIELDS = {

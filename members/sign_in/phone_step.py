@@ -15,10 +15,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from kameng.templatetags.shop import time_to_wait
-from members import codes, phones, recycled, signin
+from members import phones
 from members.addresses import client_of
-from members.codes import Outcome, SentCode, Verdict
 from members.models import Member, Purpose
+from members.sign_in import codes, recycled, signin
+from members.sign_in.codes import Outcome, SentCode, Verdict
 
 SECONDS_IN_WORDS = 120
 """A longer wait is told in minutes and hours."""

@@ -15,8 +15,8 @@ from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 from django.utils.translation import get_language
 
-from members.ladder import Saving, Step, Tie, saving, tie
 from members.models import Benefit, Plan, Tier, TierBenefit, TierKind
+from members.tiers.ladder import Saving, Step, Tie, saving, tie
 
 _SECONDS = 5.0
 _kept: tuple[float, Catalogue] | None = None
@@ -116,7 +116,9 @@ def forget(**_: object) -> None:
 _watched: tuple[type[Model], ...] = (Plan, Tier, Benefit, TierBenefit)
 for _model in _watched:
     for _signal in (post_save, post_delete):
-        _signal.connect(forget, sender=_model, dispatch_uid="members.catalogue.forget")
+        _signal.connect(
+            forget, sender=_model, dispatch_uid="members.tiers.catalogue.forget"
+        )
 
 KINDS = tuple(TierKind.values)
 

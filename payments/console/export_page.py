@@ -21,8 +21,8 @@ from kameng.templatetags.shop import SHANGHAI
 from members import limits
 from members.models import Window
 from orders.models import Order
-from payments import exporting
-from payments.exporting import Kind, TooManyRows
+from payments.console import exporting
+from payments.console.exporting import Kind, TooManyRows
 
 AN_HOUR = (Window(3_600, 20),)
 """Files for one person: more is a copy of the shop's books being taken away."""
