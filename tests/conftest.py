@@ -36,7 +36,13 @@ hypothesis.settings.load_profile("shop")
 
 @pytest.fixture(autouse=True)
 def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the process keeps for seconds must not leak between tests."""
+    """What the process keeps for seconds must not leak between tests.
+
+    Within one it is kept as long as the test takes, so that a slow machine does not read
+    it once more and count a statement too many.
+    """
+    for module in (catalogue, rules, announcements, epay_channels):
+        monkeypatch.setattr(module, "_SECONDS", 3_600.0)
     monkeypatch.setattr(wake, "_asleep_until", 0.0)
     catalogue.forget()
     rules.forget()

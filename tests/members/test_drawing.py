@@ -179,7 +179,7 @@ def test_the_page_says_in_words_what_the_bars_show(
     w13.grant("gift", w13.bought["G7"].tier, 86_400, at=START + 11 * DAY)
     with time_machine.travel(START + 12 * DAY):
         client.force_login(w13.member)
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(17):
             page = client.get(reverse("account")).content.decode()
     for words in ("11 月 22 日 10:00", "12 月 9 日 10:00", "使用中", "客服赠送"):
         assert words in page
