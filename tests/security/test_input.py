@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.core.signals import request_started
+from django.db import close_old_connections
 from django.test import Client, RequestFactory
 from django.test.client import BOUNDARY, MULTIPART_CONTENT
 from django.urls import reverse
@@ -317,7 +319,11 @@ def answered(environ: dict[str, Any]) -> tuple[str, str]:
     def start(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
         begun.append(status)
 
-    body = b"".join(application(environ, start))
+    request_started.disconnect(close_old_connections)  # else the test's own is gone
+    try:
+        body = b"".join(application(environ, start))
+    finally:
+        request_started.connect(close_old_connections)
     return begun[0], body.decode()
 
 
