@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -24,6 +25,10 @@ from kameng.supervisor import AlreadyRunning, GaveUp, Supervisor
 VALKEY_DIR = settings.VAR / "valkey"
 SANDBOX_DIR = settings.VAR / "sandbox"
 READY_SECONDS = 60
+COLLECT_STATIC = (
+    *(sys.executable, "manage.py", "collectstatic"),
+    *("--no-input", "--verbosity", "0", "--skip-checks"),
+)
 
 
 class Command(BaseCommand):
@@ -99,27 +104,34 @@ def start_broker(supervisor: Supervisor) -> str:
 
 
 def prepare() -> None:
-    """Bring the tables and the static files up to date."""
+    """Bring the tables and the static files up to date, both at once."""
     try:
         connection.ensure_connection()
     except DatabaseError as error:
         raise CommandError(f"DATABASE_URL: {error}") from error
-    call_command("migrate", interactive=False, verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
+    with beside(COLLECT_STATIC):
+        call_command("migrate", interactive=False, verbosity=0)
     connections.close_all()
 
 
 def prepare_beside(command: Sequence[str]) -> dict[str, str]:
     """Prepare while a command runs that prints settings as JSON; return those."""
+    with beside(command) as run:
+        prepare()
+        answer, _ = run.communicate()
+    found: dict[str, str] = json.loads(answer)
+    return found
+
+
+@contextmanager
+def beside(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command meanwhile; raise CommandError when it failed."""
     with subprocess.Popen(
         command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE
     ) as run:
-        prepare()
-        answer, _ = run.communicate()
+        yield run
     if run.returncode:
         raise CommandError(f"{' '.join(command)} ended with exit {run.returncode}.")
-    found: dict[str, str] = json.loads(answer)
-    return found
 
 
 def is_shop_empty() -> bool:
@@ -132,7 +144,7 @@ def fill_demo_shop(supervisor: Supervisor, environ: Mapping[str, str]) -> str:
     """Make the demo shop; return what its command says, with the passwords."""
     supervisor.say("filling the demo shop")
     done = subprocess.run(
-        [sys.executable, "manage.py", "demo"],
+        [sys.executable, "manage.py", "demo", "--skip-checks"],
         cwd=settings.BASE_DIR,
         env=dict(environ),
         stdout=subprocess.PIPE,
