@@ -81,7 +81,7 @@ def _start(clone: Path) -> tuple[float, float, float]:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=machine.on_cpus(set()),
+            preexec_fn=machine.on_cpus(machine.SERVER_CPU | machine.OTHER_CPUS),
         )
     try:
         wait_for(f"{url}/", process, seconds=300)
