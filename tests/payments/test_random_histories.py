@@ -552,7 +552,8 @@ class Histories(RuleBasedStateMachine):
             for refund in trade["refunds"]:
                 if refund["status"] == "processing":
                     self.sandbox.settle_refund(trade["gateway"], refund["number"])
-        self.wait(5 * 3_600)
+        self.wait(5 * 3_600)  # what was to go back is sent …
+        self.wait(5 * 3_600)  # … and asked for
         self.money_there_is_money_here()
         assert self.paid_there() == self.paid_here()
         assert self.refunded_there() == self.refunded_here()
