@@ -319,6 +319,20 @@ def buy(town: Town, *, seconds: float = 20) -> str:
     return no
 
 
+def worker_comes_back(town: Town) -> None:
+    """Kept alive as ``bin/run`` and Compose do, it sends all that is due.
+
+    Now and then a worker that loses the broker ends: kombu closes a channel that has
+    messages to give back, and finds its connection gone.
+    """
+
+    def caught_up() -> bool:
+        town.start("worker")
+        return nothing_due(town)
+
+    wait_until(caught_up, "the worker does not come back", seconds=60)
+
+
 @scenario("FLT-11, H5, H6")
 def broker_is_down(town: Town) -> None:
     """Order, payment and activation work; the messages go out on its return."""
@@ -330,7 +344,7 @@ def broker_is_down(town: Town) -> None:
         assert town.get("/readyz").json()["checks"]["broker"] != "ok"
     finally:
         town.start_broker()
-    wait_until(lambda: nothing_due(town), "the worker does not come back", seconds=60)
+    worker_comes_back(town)
 
 
 @scenario("FLT-12")
@@ -364,7 +378,7 @@ def broker_hangs(town: Town) -> None:
         assert time.monotonic() - began < 45
     finally:
         os.kill(town.broker.pid, signal.SIGCONT)
-    wait_until(lambda: nothing_due(town), "the worker does not come back", seconds=60)
+    worker_comes_back(town)
 
 
 # --- FLT-15, FLT-19, FLT-20: the database ------------------------------------------
