@@ -114,9 +114,8 @@ def device(request: ShopRequest) -> Device:
 def _reason(offer: channels.Offer, here: Device) -> str:
     if offer.over_cap:
         return _over_cap(offer.code)
-    if offer.code == "alipay" and here == Device.WECHAT:
-        return _("微信里打不开支付宝。点右上角「…」，选「在浏览器打开」")
-    return _("这里用不了，请在浏览器打开")
+    elsewhere = _("这里用不了，请在浏览器打开")
+    return str(offer.channel.reasons.get(here, elsewhere))
 
 
 def _over_cap(code: str) -> str:

@@ -11,84 +11,27 @@ from django.utils.translation import gettext_lazy as _
 from kameng.devices import Device
 from members.identity import wechat
 from payments import epay_channels, gateways
-from payments.gateways.contract import Product
+from payments.gateways.contract import Channel, Product
 from payments.models import EpayChannel
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One row of the payment chooser."""
-
-    code: str
-    gateway: str
-    label: StrPromise | str
-    app: StrPromise | str
-    """The wallet's short name, for buttons."""
-    products: dict[Device, tuple[str, ...]]
-    """What serves on a device, the first by default; empty: not usable there."""
-    cashier: StrPromise | str = ""
-    """What opens instead of the wallet, where that is a page of somebody else."""
-    cap_fen: int | None = None
-    """The largest order that it can pay."""
-
-
-CHANNELS = {
-    channel.code: channel
-    for channel in (
-        Channel(
-            "wechat",
-            "wechat",
-            _("微信支付"),
-            _("微信"),
-            {
-                Device.DESKTOP: (Product.NATIVE,),
-                Device.PHONE: (Product.H5, Product.NATIVE),
-                # WeChat refuses H5 inside itself. Without a service account there is
-                # no JSAPI either: the QR is scanned by another phone.
-                Device.WECHAT: (Product.JSAPI, Product.NATIVE),
-                Device.ALIPAY: (),
-            },
-        ),
-        Channel(
-            "alipay",
-            "alipay",
-            _("支付宝"),
-            _("支付宝"),
-            {
-                Device.DESKTOP: (Product.QR, Product.PAGE),
-                Device.PHONE: (Product.WAP, Product.QR),
-                Device.WECHAT: (),
-                Device.ALIPAY: (Product.WAP,),
-            },
-        ),
-        Channel(
-            "unionpay",
-            "unionpay",
-            _("银联云闪付"),
-            _("云闪付"),
-            {
-                Device.DESKTOP: (Product.FRONT,),
-                Device.PHONE: (Product.FRONT_PHONE,),
-                # Both keep their own wallet's rivals from opening.
-                Device.WECHAT: (),
-                Device.ALIPAY: (),
-            },
-        ),
-    )
-}
-
+CHANNELS = {channel.code: channel for channel in gateways.channels()}
+"""What the gateways bring themselves."""
 
 OFFLINE = "manual"
 """The channel of money that an operator has seen, which no gateway brought."""
 
 
 def known() -> dict[str, Channel]:
-    """The built-in channels, then those that the epay operator carries for us."""
+    """The gateways' own channels, then those that the epay operator carries for us.
+
+    None of these takes the place of a gateway's own.
+    """
     epay = [_of_epay(row, kind) for row, kind in epay_channels.offered()]
-    return CHANNELS | {channel.code: channel for channel in epay}
+    return CHANNELS | {each.code: each for each in epay if each.code not in CHANNELS}
 
 
 def products_of(channel: Channel, device: Device) -> tuple[str, ...]:

@@ -373,10 +373,6 @@ class EpayChannel(models.Model):
                 | (~Q(code="phone_credit") & ~Q(epay_type="")),
             ),
             models.CheckConstraint(
-                name="epay_channel_is_no_other",
-                condition=~Q(code__in=["wechat", "alipay", "unionpay"]),
-            ),
-            models.CheckConstraint(
                 name="epay_channel_cap_positive",
                 condition=Q(cap_fen__isnull=True) | Q(cap_fen__gt=0),
             ),

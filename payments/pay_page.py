@@ -27,8 +27,7 @@ from orders.delivery_state import facts
 from orders.models import Fulfil, Kind, Order, Status
 from payments import channels, openid
 from payments.attempts import handover_of, is_locked_for_check
-from payments.channels import Channel
-from payments.gateways.contract import HandoverKind, Product
+from payments.gateways.contract import Channel, HandoverKind, Product
 from payments.models import UNDER_WAY, Attempt, AttemptState, Refund, RefundState
 from payments.polling import SECOND_QUERY
 from payments.refunding import returning

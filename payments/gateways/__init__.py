@@ -1,27 +1,30 @@
 """The payment gateways of this shop: which exist, which are on, what is wrong.
 
 A gateway is a folder here and a line in ``GATEWAYS``. It is built once per process,
-since loading keys is slow, and imported only when asked for.
+since loading keys is slow, and imported only when asked for; the folder itself only says
+which rows of the payment chooser it brings.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
+from importlib import import_module
 from typing import Any, cast
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from payments.gateways.contract import Gateway
+from payments.gateways.contract import Channel, Gateway
 
 GATEWAYS = {
-    "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
     "wechat": "payments.gateways.wechat.gateway.WechatGateway",
+    "alipay": "payments.gateways.alipay.gateway.AlipayGateway",
     "unionpay": "payments.gateways.unionpay.gateway.UnionPayGateway",
     "epay": "payments.gateways.epay.gateway.EpayGateway",
 }
+"""In the order of the chooser."""
 
 
 def get(code: str) -> Gateway | None:
@@ -32,6 +35,12 @@ def get(code: str) -> Gateway | None:
 def available() -> list[Gateway]:
     """Every gateway that is on, in the order of ``GATEWAYS``."""
     return [gateway for code in GATEWAYS if (gateway := get(code)) is not None]
+
+
+def channels() -> list[Channel]:
+    """The rows of the chooser that the gateways bring, in the order of ``GATEWAYS``."""
+    folders = [import_module(f"{__name__}.{code}") for code in GATEWAYS]
+    return [channel for folder in folders for channel in folder.CHANNELS]
 
 
 def problems(*, now: datetime) -> list[str]:

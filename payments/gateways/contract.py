@@ -16,7 +16,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from kameng.devices import Device
+
 if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
     from payments.gateways.mandates import Mandate
 
 
@@ -36,6 +40,25 @@ class Product(StrEnum):
     FRONT = "front"  # UnionPay: cashier page on a desktop
     FRONT_PHONE = "front_phone"  # UnionPay: cashier page on a phone
     MANDATE = "mandate"  # charged under a renewal mandate, without the shopper
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One row of the payment chooser."""
+
+    code: str
+    gateway: str
+    label: StrPromise | str
+    app: StrPromise | str
+    """The wallet's short name, for buttons."""
+    products: dict[Device, tuple[str, ...]]
+    """What serves on a device, the first by default; empty: not usable there."""
+    reasons: dict[Device, StrPromise] = field(default_factory=dict)
+    """Why not, where there is more to say than that."""
+    cashier: StrPromise | str = ""
+    """What opens instead of the wallet, where that is a page of somebody else."""
+    cap_fen: int | None = None
+    """The largest order that it can pay."""
 
 
 BY_ADDRESS = frozenset({Product.PAGE, Product.WAP, Product.FRONT, Product.FRONT_PHONE})

@@ -65,7 +65,7 @@ def told(**changes: str) -> list[str]:
 
 
 def test_complete_keys_switch_a_gateway_on() -> None:
-    assert on() == ["alipay", "wechat", "unionpay"]
+    assert on() == ["wechat", "alipay", "unionpay"]
     assert told() == []
 
 

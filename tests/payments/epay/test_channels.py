@@ -16,6 +16,7 @@ from members import staff_roles
 from members.models import Member
 from orders.models import Order
 from payments import channels
+from payments.gateways.contract import Product
 from payments.models import Attempt, EpayChannel
 from tests.console.form_of import form_of
 from tests.payments.epay.test_confirmation import deliver
@@ -282,11 +283,17 @@ def test_support_may_not_touch_channels(epay_on: None, till: Till) -> None:
     assert add(client).status_code == 403
 
 
+def test_no_row_takes_the_place_of_a_gateways_own_channel(db: None) -> None:
+    """However it came there: the form refuses it, see above."""
+    EpayChannel.objects.create(code="alipay", label="支付宝", epay_type="alipay")
+    assert channels.known()["alipay"].gateway == "alipay"
+    assert channels.label_of("alipay") == "支付宝"
+    assert channels.product_for("alipay", Device.DESKTOP) == Product.QR
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"code": "wechat"},
-        {"code": "unionpay"},
         {"epay_type": ""},
         {"code": "phone_credit"},
         {"cap_fen": 0},
