@@ -72,30 +72,53 @@ class StaticFile:
 class StaticFiles:
     """WSGI: answers for the files below ``root``, leaves the rest to ``application``.
 
-    The files are those that exist at the start; no request's path reaches the disk.
+    Old versions stay beside the new ones, for pages of the release before ask for them
+    (FLT-37). No request's path reaches the disk: the files are those that existed when
+    the manifest was written, which ``collectstatic`` does last. A process of the release
+    before finds the new ones too, since both serve while one takes over from the other.
+
     Files under a name that ``collectstatic`` derived from their content never change.
     """
 
     def __init__(self, application: WSGIApplication, root: Path, prefix: str) -> None:
         self._application = application
-        versioned = _versioned_names(root / MANIFEST)
-        self._files = {
-            f"{prefix}{name}": StaticFile(path, is_versioned=name in versioned)
-            for path in root.rglob("*")
-            if path.is_file()
-            and (name := path.relative_to(root).as_posix()) != MANIFEST
-        }
+        self._root = root
+        self._prefix = prefix
+        self._list()
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        file = self._files.get(environ["PATH_INFO"])
-        method = environ["REQUEST_METHOD"]
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        file = self._files.get(path)
+        if file is None and path.startswith(self._prefix) and self._is_outdated():
+            self._list()
+            file = self._files.get(path)
         if file is None or method not in ("GET", "HEAD"):
             return self._application(environ, start_response)
         body, headers = file.answer(environ.get("HTTP_ACCEPT_ENCODING", ""))
         start_response("200 OK", headers)
         return [body if method == "GET" else b""]
+
+    def _list(self) -> None:
+        self._listed_at = _written_at(self._root / MANIFEST)
+        versioned = _versioned_names(self._root / MANIFEST)
+        self._files = {
+            f"{self._prefix}{name}": StaticFile(path, is_versioned=name in versioned)
+            for path in self._root.rglob("*")
+            if path.is_file()
+            and (name := path.relative_to(self._root).as_posix()) != MANIFEST
+        }
+
+    def _is_outdated(self) -> bool:
+        return _written_at(self._root / MANIFEST) != self._listed_at
+
+
+def _written_at(manifest: Path) -> int:
+    try:
+        return manifest.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _versioned_names(manifest: Path) -> frozenset[str]:

@@ -105,17 +105,24 @@ def _audit(town: Town) -> list[str]:
 
 
 def _money(town: Town) -> list[str]:
-    """INV-4 and C12: what came in and went out there is what is booked here."""
+    """INV-4 and C12: what came in and went out there is what is booked here.
+
+    Money of an order that was lost with its database is booked as a case.
+    """
     bill = [
         (gateway, line["kind"], line["txn_id"], line["amount_fen"])
         for gateway, line in _bill(town)
     ]
     paid = Attempt.objects.filter(state=AttemptState.PAID)
     second = GatewayEvent.objects.filter(outcome=EventOutcome.OVERPAID)
+    unknown = GatewayEvent.objects.filter(outcome=EventOutcome.ORPHAN).exclude(
+        number__in=Attempt.objects.values("out_trade_no")
+    )
     refunded = Refund.objects.filter(state=RefundState.SUCCESS)
     booked = {
         *_lines("payment", paid, "gateway", "txn_id", "paid_fen"),
         *_lines("payment", second, "gateway", "txn_id", "amount_fen"),
+        *_lines("payment", unknown, "gateway", "txn_id", "amount_fen"),
         *_lines(
             "refund", refunded, "attempt__gateway", "attempt__txn_id", "amount_fen"
         ),

@@ -3,7 +3,8 @@
     var/venv-test/bin/python -m tests.faults.scenarios [NAME …]
 
 A scenario breaks something, heals it and states what must be true beyond the books,
-which are checked after each. One line a scenario; ``test_faults.py`` reads them.
+which are checked after each. One line a scenario; ``on_real_processes.py``
+reads them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -23,6 +25,7 @@ from tests.faults import clock
 from tests.faults.crash import PAST_CLAIMS, PAST_HOLDS
 from tests.faults.shoppers import Shopper
 from tests.faults.town import OURS, Stuck, Town, kill_group, running_town, wait_until
+from tests.sandbox_process import ROOT
 
 type Scenario = Callable[[Town], None]
 SCENARIOS: dict[str, tuple[str, Scenario]] = {}
@@ -456,6 +459,107 @@ def no_connection_is_left(town: Town) -> None:
         for connection in taken:
             connection.close()
     wait_until(lambda: paid(no), "not paid once there were connections")
+
+
+# --- FLT-16: a database that is older than the world -------------------------------
+
+
+GAP = 5
+"""Seconds without any database."""
+
+
+@scenario("FLT-16, H16")
+def the_standby_lacks_the_last_commits(town: Town) -> None:
+    """A settlement, and a whole order with its payment, are committed, answered and
+    then lost; one more payment comes while there is no database at all.
+
+    What the standby has an attempt of is settled by asking, without notice, worker or
+    beat. Of the lost order only the gateway's bill tells: its money waits for
+    a person, who sees it once.
+    """
+    from django.db import connection
+
+    from members.models import Member
+    from orders.models import Order
+    from payments import cases
+    from payments.console import decisions
+    from payments.reconciling import differences
+
+    kept, known = [], []
+    for shopper in (buyer(town), buyer(town)):
+        kept.append(shopper.order())
+        known.append(shopper.attempt(kept[-1]))
+    settled, in_the_gap = known
+    connection.close()
+    standby = town.copy_database()
+    town.wait_until_it_answers()
+
+    pay(town, settled)
+    shopper = buyer(town)
+    gone = shopper.order("temporary-7")
+    lost = shopper.attempt(gone)
+    pay(town, lost)
+    wait_until(lambda: paid(gone) and paid(kept[0]), "not paid before it was lost")
+    connection.close()
+    town.kill("worker", "beat")
+
+    def without_database() -> None:
+        pay(town, in_the_gap, notify="lose")
+        end = time.monotonic() + GAP
+        while time.monotonic() < end:
+            answer = town.get("/login/")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+
+    town.fail_over(standby, without_database)
+    wait_until(town.database_accepts, "the standby does not take over")
+    assert not Order.objects.filter(no=gone).exists()
+    assert not any(map(paid, kept))
+
+    told = reconciled(town)
+    assert all(map(paid, kept)), told
+    assert [entitlements(no) for no in kept] == [1, 1]
+    assert lost.out_trade_no in told
+    [event] = cases.open_events()
+    assert (event.number, event.amount_fen) == (lost.out_trade_no, 1_500)
+    [case] = differences.waiting()
+    assert (case.kind, case.number) == ("unknown", lost.out_trade_no)
+
+    operator = Member.objects.get(username="operator")
+    note = "given back in the gateway's console"
+    decisions.resolve(event.pk, actor=operator, reason=note, now=town.now())
+    differences.resolve(
+        case.pk, version=case.version, actor=operator, reason=note, now=town.now()
+    )
+    town.heal()
+    buy(town)
+
+
+def pay(town: Town, attempt: Any, **options: object) -> None:
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no, **options)
+
+
+def reconciled(town: Town) -> str:
+    """What ``manage.py reconcile`` says to the bill of all payments at the gateways."""
+    from payments.gateways import GATEWAYS
+
+    bill = town.folder / "bill.csv"
+    rows = ["gateway,kind,out_trade_no,txn_id,amount_fen"] + [
+        f"{gateway},payment,{line['number']},{line['txn_id']},{line['amount_fen']}"
+        for gateway in GATEWAYS
+        for line in town.sandbox.bill(gateway)
+        if line["kind"] == "payment"
+    ]
+    bill.write_text("\n".join(rows))
+    with (town.folder / "reconcile.log").open("ab") as log:
+        return subprocess.run(
+            [sys.executable, "manage.py", "reconcile", "--bill", str(bill)],
+            cwd=ROOT,
+            env=town.environ,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ).stdout
 
 
 # --- FLT-23 to FLT-30: the outside -------------------------------------------------

@@ -123,8 +123,14 @@ class Town:
 
     def restart_database(self, number: int) -> None:
         """SIGINT: fast, sessions are cut; SIGQUIT: immediate, as after a crash."""
+        self.stop_database(number)
+        self.start_database()
+
+    def stop_database(self, number: int) -> None:
         self.database.send_signal(number)
         self.database.wait(30)
+
+    def start_database(self) -> None:
         self.database = self.cluster.run(KEEPS_COMMITS)
         wait_until(self.database_accepts, "the database does not come back")
 
@@ -134,6 +140,24 @@ class Town:
             psycopg.connect(self.environ["DATABASE_URL"]).close()
             return True
         return False
+
+    def copy_database(self) -> Path:
+        """Its files as they are now: a standby that hears nothing more."""
+        copy = self.cluster.home / "standby"
+        self.stop_database(signal.SIGINT)
+        command = ["cp", "-a", self.cluster.home / "data", copy]
+        subprocess.run(command, cwd="/", check=True, **self.cluster.identity)
+        self.start_database()
+        return copy
+
+    def fail_over(self, standby: Path, meanwhile: Callable[[], None]) -> None:
+        """The server is lost with its files; ``meanwhile`` there is none."""
+        self.stop_database(signal.SIGQUIT)
+        data = self.cluster.home / "data"
+        shutil.rmtree(data)
+        standby.rename(data)
+        meanwhile()
+        self.start_database()
 
     def stop_broker(self) -> None:
         self.broker.kill()

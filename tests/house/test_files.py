@@ -122,9 +122,23 @@ def services() -> dict[str, Any]:
 
 
 def test_the_compose_file_has_the_whole_shop(services: dict[str, Any]) -> None:
-    names = {"postgres", "valkey", "migrate", "web", "worker", "beat", "sandbox"}
-    assert set(services) == names
+    shop = {"postgres", "valkey", "migrate", "web", "notices", "worker", "beat"}
+    assert set(services) == shop | {"sandbox"}
     assert services["sandbox"]["profiles"] == ["sandbox"]
+
+
+def test_a_release_leaves_the_static_files_of_the_one_before(
+    services: dict[str, Any],
+) -> None:
+    """FLT-37: they stand in a volume, filled by the new image before web starts."""
+    assert "collectstatic --no-input" in services["migrate"]["command"][-1]
+    assert "--clear" not in services["migrate"]["command"][-1]
+    assert services["migrate"]["volumes"] == ["static:/shop/var/static"]
+    for name in ("web", "notices"):
+        assert services[name]["volumes"] == ["static:/shop/var/static:ro"]
+        assert services[name]["depends_on"]["migrate"] == {
+            "condition": "service_completed_successfully"
+        }
 
 
 def test_foreign_images_are_pinned_to_a_full_version(services: dict[str, Any]) -> None:
@@ -137,7 +151,7 @@ def test_foreign_images_are_pinned_to_a_full_version(services: dict[str, Any]) -
 def test_services_restart_and_say_whether_they_are_well(
     services: dict[str, Any],
 ) -> None:
-    for name in ("postgres", "valkey", "web", "worker", "beat"):
+    for name in ("postgres", "valkey", "web", "notices", "worker", "beat"):
         assert services[name]["restart"] == "unless-stopped"
     for name in ("postgres", "valkey", "worker", "beat"):
         assert services[name]["healthcheck"]["test"]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from kameng.static_files import StaticFiles
 
@@ -104,3 +106,51 @@ def test_all_else_is_left_to_django(site: StaticFiles, path: str) -> None:
 
 def test_posting_to_a_file_is_left_to_django(site: StaticFiles) -> None:
     assert ask(site, "/static/css/base.css", method="POST")[2] == b"from Django"
+
+
+# --- Releases -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def release(tmp_path: Path, settings) -> Callable[[str], str]:
+    """Gathers a release whose only file reads so, as ``collectstatic`` of the image and
+    of the migrate service do; returns the address of its version."""
+    source = tmp_path / "source"
+    source.mkdir()
+    settings.STATICFILES_DIRS = [source]
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {
+            "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+        }
+    }
+
+    def gather(style: str) -> str:
+        (source / "site.css").write_text(style)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        manifest = json.loads((settings.STATIC_ROOT / "staticfiles.json").read_text())
+        return f"/static/{manifest['paths']['site.css']}"
+
+    return gather
+
+
+def test_the_files_of_the_release_before_are_still_served(release, settings) -> None:
+    """FLT-37: a page that was open during the release asks for its own style."""
+    old = release("a { color: red }")
+    before = StaticFiles(django, settings.STATIC_ROOT, "/static/")
+    assert ask(before, old)[2] == b"a { color: red }"
+    new = release("a { color: blue }")
+    assert new != old
+    after = StaticFiles(django, settings.STATIC_ROOT, "/static/")
+    for site in (before, after):
+        assert ask(site, old)[2] == b"a { color: red }"
+        assert ask(site, new)[2] == b"a { color: blue }"
+    assert release("a { color: red }") == old
+    back = StaticFiles(django, settings.STATIC_ROOT, "/static/")
+    assert ask(back, new)[2] == b"a { color: blue }"
+
+
+def test_a_file_that_nobody_has_gathered_is_not_served(site: StaticFiles, tmp_path):
+    """Listed is what was there when the manifest was written, not what a path names."""
+    (tmp_path / "static" / "late.css").write_text("late")
+    assert ask(site, "/static/late.css")[2] == b"from Django"
