@@ -145,8 +145,12 @@ def pay_again(request: ShopRequest, no: str) -> HttpResponse:
     return SeeOther(reverse("order-pay", args=[order.no]))
 
 
-def _refused(request: ShopRequest, order: Order) -> HttpResponse:
-    context = pay_page.context(request, order)
+def _refused(
+    request: ShopRequest, order: Order, *, not_cancelled: bool = False
+) -> HttpResponse:
+    """409 with the order as it is; what was to be cancelled and is paid says how money
+    goes back (A13)."""
+    context = pay_page.context(request, order) | {"not_cancelled": not_cancelled}
     return render(request, "orders/pay.html", context, status=409)
 
 
@@ -219,7 +223,7 @@ def cancel(request: ShopRequest, no: str) -> HttpResponse:
     outcome = polling.cancel(order.pk, now=request.now)
     if outcome == Closing.PAID:
         order.refresh_from_db()
-        return _refused(request, order)
+        return _refused(request, order, not_cancelled=True)
     return SeeOther(reverse("order-pay", args=[order.no]))
 
 

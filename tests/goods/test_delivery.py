@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -24,6 +26,7 @@ from payments.settle import Source, apply_result
 from tests.goods.shelves import holders, make_goods, make_member, restock, short
 from tests.shopping import (
     ALIPAY,
+    Shopper,
     Till,
     broken,
     events_of,
@@ -45,7 +48,8 @@ def told(order: Order) -> list[str]:
 
 
 def test_keys_come_with_the_money(book: Till, member: Member, card: Goods):
-    """D22: three distinct keys in the settling transaction, the stock moves along."""
+    """D22: three distinct keys in the settling transaction, the stock moves along; she
+    finds all three in her orders."""
     order = book.buy_goods(member, card, quantity=3)
     assert (order.status, order.fulfil) == ("paid", "done")
     assert holders(card) == [order.pk] * 3
@@ -53,6 +57,14 @@ def test_keys_come_with_the_money(book: Till, member: Member, card: Goods):
     assert events_of(order) == ["placed", "paid", "delivered"]
     assert told(order) == ["delivered"]
     assert broken(book.now) == []
+    shopper = Shopper(book, member)
+    assert f"/orders/{order.no}/" in shopper.get("/account/orders/").text
+    shown = [
+        shopper.post(f"/delivery/{order.no}/keys/", n=str(n)).text for n in (1, 2, 3)
+    ]
+    secrets = [set(re.findall(r"KEY-\d{8}-CANARY", page)) for page in shown]
+    assert [len(each) for each in secrets] == [1, 1, 1]
+    assert len(set.union(*secrets)) == 3
 
 
 def test_a_repeated_notice_gives_no_second_key(book: Till, member: Member, card: Goods):
@@ -133,6 +145,18 @@ def test_a_member_at_the_time_of_payment_is_served_first(book: Till):
         assert fresh(expected).fulfil == Fulfil.DONE
     assert events_of(second)[-2:] == ["short", "delivered"]
     assert broken(book.now) == []
+
+
+def test_those_who_paid_at_one_moment_are_served_by_their_number(book: Till):
+    """D23: (priority desc, paid_at, id), whoever was noted first in the line."""
+    goods = make_goods()
+    first, second = (short(book, new_member(), goods) for _ in range(2))
+    assert first.paid_at == second.paid_at
+    Order.objects.filter(pk=first.pk).update(version=F("version") + 1)
+    assert [queue.ahead_of(o, now=book.now) for o in (first, second)] == [0, 1]
+    restock(goods, 1)
+    delivery.serve(goods.pk, now=book.now)
+    assert [fresh(o).fulfil for o in (first, second)] == ["done", "short"]
 
 
 def test_nobody_starves(book: Till):
@@ -305,6 +329,66 @@ def test_an_unseen_key_returns_and_a_seen_one_never(
     assert fresh(order).fulfil == Fulfil.VOID
     with pytest.raises(delivery.NoKey):
         delivery.reveal(order.pk, 2, now=book.now)
+
+
+def refunded(book: Till, order: Order, operator: Member, fen: int | None) -> Refund:
+    """An operator returns so much, or what is proposed."""
+    order = fresh(order)
+    if fen is None:
+        fen = refunds.proposal_for(order, now=book.now).amount_fen
+    return refunds.request(
+        order.pk, amount_fen=fen, actor=operator, reason="用不了", now=book.now
+    )
+
+
+def test_f14_keys_that_nobody_saw_go_back_with_all_of_the_money(
+    book: Till, member: Member, operator: Member, card: Goods
+):
+    """F14, F16: free again, the order void; the next one buys them."""
+    order = book.buy_goods(member, card, quantity=3)
+    refund = refunded(book, order, operator, None)
+    assert (refund.amount_fen, refund.reason) == (30_000, "operator")
+    assert fresh(order.settled_by).refund_reserved_fen == 30_000
+    assert holders(card) == [None] * 3
+    assert fresh(card).stock == 3
+    assert (fresh(order).status, fresh(order).fulfil) == ("paid", "void")
+    assert broken(book.now) == []
+    assert book.buy_goods(new_member(), card, quantity=3).fulfil == "done"
+
+
+def test_f14_a_key_that_was_seen_is_worth_nothing_and_never_returns(
+    book: Till, member: Member, operator: Member, card: Goods
+):
+    """F14: proposal 0; an operator may return the money all the same, with a reason."""
+    order = book.buy_goods(member, card)
+    delivery.reveal(order.pk, 1, now=book.now)
+    with pytest.raises(refunds.NotRefundable):
+        refunded(book, order, operator, None)
+    refund = refunded(book, order, operator, 10_000)
+    assert (refund.amount_fen, refund.actor, refund.note) == (
+        10_000,
+        operator,
+        "用不了",
+    )
+    assert holders(card) == [order.pk, None, None]
+    assert order.keys.get().state == "sold"
+    assert fresh(card).stock == 2
+    assert fresh(order).fulfil == "void"
+    assert broken(book.now) == []
+
+
+def test_f14_part_of_the_money_takes_no_key_back(
+    book: Till, member: Member, operator: Member, card: Goods
+):
+    """F14: less than the unseen ones are worth; the rest is worth them."""
+    order = book.buy_goods(member, card, quantity=2)
+    delivery.reveal(order.pk, 1, now=book.now)
+    refunded(book, order, operator, 9_999)
+    assert holders(card) == [order.pk, order.pk, None]
+    assert fresh(order).fulfil == "done"
+    with pytest.raises(refunds.NotRefundable):
+        refunded(book, order, operator, 10_002)
+    assert broken(book.now) == []
 
 
 @pytest.mark.parametrize(("seen", "proposed"), [(0, 9_999), (1, 6_666), (3, 0)])

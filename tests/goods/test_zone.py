@@ -90,10 +90,18 @@ def test_the_running_tier_decides_the_price(
 ):
     """D13, W14: ¥85 to the last second of gold, ¥95 from then on, without any job."""
     shopper = Shopper(book, gold_over_silver)
+
+    def badge() -> str:
+        found = re.search(r'<a class="badge[^>]*>.*?</svg>(\S+)', shopper.get("/").text)
+        assert found
+        return found[1]
+
     book.wait(days=7, seconds=-1)
+    assert badge() == "长期会员"
     assert 'name="shown_fen" value="8500"' in shopper.get("/zone/card/").text
     assert book.bill_goods(gold_over_silver, card, shown_fen=8_500).amount_fen == 8_500
     book.wait(seconds=1)
+    assert badge() == "临时会员"
     assert 'name="shown_fen" value="9500"' in shopper.get("/zone/card/").text
     assert book.bill_goods(gold_over_silver, card, shown_fen=9_500).amount_fen == 9_500
 

@@ -454,7 +454,7 @@ class History:
 @settings(max_examples=20)
 @given(steps=STEPS)
 def test_every_random_history_keeps_the_laws_in_the_database(operator, plans, steps):
-    """Part 5, and the preview of a purchase equals its settlement."""
+    """Part 5, D16, and the preview of a purchase equals its settlement."""
     history = History(operator, plans)
     for step in steps:
         history.take(*step)

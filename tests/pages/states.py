@@ -572,6 +572,7 @@ PAY: dict[str, Context] = {
         "overpaid", refund={"amount_fen": 1500, "by_hand": True}
     ),
     "success-returned": settled("returned-money"),
+    "success-not-cancelled": settled(not_cancelled=True),
     "success-held": settled("held", membership=None),
     "success-by-link": settled(token="signed", user=Someone(False), badge={}),
     "paid-another-amount": settled("mismatch", membership=None),

@@ -85,9 +85,12 @@ def test_every_chinese_text_can_be_translated(path: Path) -> None:
 @each_template
 def test_a_fragment_is_named_like_the_element_it_swaps(path: Path) -> None:
     text = source(path)
-    for name, body in re.findall(
+    found = re.findall(
         r"{% partialdef ([\w-]+) inline %}(.*?){% endpartialdef \1 %}", text, re.S
-    ):
+    )
+    nested = sum(body.count("{% partialdef ") for _, body in found)
+    assert len(found) + nested == text.count("{% partialdef ")
+    for name, body in found:
         first_tag = re.search(r"<\w+[^>]*>", body)
         assert first_tag
         assert f'id="{name}"' in first_tag[0]

@@ -74,6 +74,11 @@ def untouched(attempt: Attempt) -> bool:
     )
 
 
+def alerts(caplog: pytest.LogCaptureFixture) -> str:
+    """What calls for a person: the lines of level error."""
+    return "\n".join(r.getMessage() for r in caplog.records if r.levelname == "ERROR")
+
+
 def test_a_true_notice_activates_before_it_is_answered(
     till: Till, member: Member, attempt: Attempt
 ):
@@ -129,6 +134,19 @@ def test_no_query_is_made_for_a_forged_notice(
         till.deliver(notice, gateway=attempt.gateway)
 
 
+def test_no_flood_of_forgeries_keeps_a_true_notice_out(
+    till: Till, member: Member, attempt: Attempt
+):
+    """B10: a gateway's notices come from few addresses, so none of them is throttled."""
+    lie = forged(till, attempt, "wrong_signature")
+    for _ in range(60):
+        assert is_refused(attempt, till.deliver(lie, gateway=attempt.gateway))
+    notice = paid(till, attempt)
+    assert is_received(attempt, till.deliver(notice, gateway=attempt.gateway))
+    assert fresh(attempt.order).status == "paid"
+    assert counts(member)["entitlements"] == 1
+
+
 @pytest.mark.parametrize("flip", [0, 40, -2])
 def test_one_changed_byte_spoils_a_notice(till: Till, attempt: Attempt, flip: int):
     """Security 31."""
@@ -182,23 +200,28 @@ def test_a_stale_notice_is_sent_again_while_the_gateway_is_silent(
     assert untouched(attempt)
 
 
-def test_a_true_notice_about_nothing_of_ours_is_kept(till: Till, attempt: Attempt):
-    """B12: failure words, since a retry changes nothing; one row however often."""
+def test_a_true_notice_about_nothing_of_ours_is_kept(
+    till: Till, attempt: Attempt, caplog: pytest.LogCaptureFixture
+):
+    """B12: failure words, since a retry changes nothing; one row however often; alert."""
     orphan = forged(till, attempt, "unknown_order")
     for _ in range(2):
         assert is_refused(attempt, till.deliver(orphan, gateway=attempt.gateway))
     assert [event.outcome for event in cases.open_events()] == ["orphan"]
+    assert GatewayEvent.objects.count() == 1
+    assert "names no attempt of ours" in alerts(caplog)
     assert untouched(attempt)
 
 
 @pytest.mark.parametrize("variant", ["wrong_merchant", "wrong_app"])
 def test_a_true_notice_of_another_merchant_is_kept_as_alien(
-    till: Till, attempt: Attempt, variant: str
+    till: Till, attempt: Attempt, variant: str, caplog: pytest.LogCaptureFixture
 ):
-    """B13 and security 39."""
+    """B13 and security 39: an alert, and nothing moves."""
     alien = forged(till, attempt, variant)
     assert is_refused(attempt, till.deliver(alien, gateway=attempt.gateway))
     assert [event.outcome for event in cases.open_events()] == ["alien"]
+    assert "for another merchant" in alerts(caplog)
     assert untouched(attempt)
 
 
@@ -252,8 +275,15 @@ def test_a_closed_notice_after_the_payment_changes_nothing(till: Till, member: M
     till.wallet.close("alipay", attempt.out_trade_no)
     closed = till.caught()[0]
     till.hear(attempt)
+    before, order = counts(member), fresh(attempt.order)
     assert is_received(attempt, till.deliver(closed, gateway="alipay"))
-    assert fresh(attempt.order).status == "paid"
+    assert fresh(attempt).state == "paid"
+    assert (fresh(attempt.order).status, fresh(attempt.order).version) == (
+        "paid",
+        order.version,
+    )
+    # The message itself is kept, and nothing else is written.
+    assert counts(member) == before | {"events": before["events"] + 1}
 
 
 def test_a_closed_notice_closes_the_attempt_and_not_the_order(
@@ -280,9 +310,16 @@ def test_a_refund_and_its_payment_end_with_the_same_sums_in_either_order(
         assert is_received(attempt, till.deliver(notice, gateway=attempt.gateway))
         assert fresh(attempt).state == "paid"
     assert counts(member)["entitlements"] == 1
-    assert fresh(attempt).paid_fen == 1_500
+    booked = fresh(attempt)
+    assert (booked.paid_fen, booked.refund_reserved_fen) == (1_500, 1_500)
     external = GatewayEvent.objects.get(kind="refund")
     assert (external.outcome, external.attempt) == ("external", attempt)
+    row = Refund.objects.get()
+    assert (row.reason, row.state, row.amount_fen) == ("external", "success", 1_500)
+    order = fresh(attempt.order)
+    assert (order.status, order.fulfil) == ("paid", "void")
+    assert fresh(member).paid_until is None
+    assert broken(till.now) == []
 
 
 def test_a_refund_whose_payment_cannot_be_asked_for_is_sent_again(

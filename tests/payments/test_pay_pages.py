@@ -16,6 +16,7 @@ from payments import settle
 from payments.gateways.contract import TradeState
 from payments.models import Attempt
 from tests.races import at_once
+from tests.rows import changed, fingerprint
 from tests.shopping import (
     ALIPAY,
     ALIPAY_PAGE,
@@ -63,6 +64,7 @@ def test_a_failed_payment_is_paid_again_with_one_click(
     till.hear(attempt, state=TradeState.CLOSED, refused="余额不足")
     page = shopper.get(pay_page(order))
     assert state_of(page) == "refused"
+    assert fresh(order).status == "pending"
     assert f'action="/orders/{order.no}/payments/"' in page.content.decode()
     answer = press_pay(shopper, order, "alipay")
     assert (answer.status_code, answer["Location"]) == (303, pay_page(order))
@@ -103,9 +105,11 @@ def test_in_the_last_ninety_seconds_the_page_offers_a_fresh_order(
     till.set_clock(order.expires_at - timedelta(seconds=60))
     answer = press_pay(shopper, order)
     assert state_of(answer) == "closing"
+    assert "/membership/temporary/?plan=temporary-7" in answer.content.decode()
     till.set_clock(order.expires_at)
     page = shopper.get(pay_page(order))
     assert state_of(page) == "expired"  # A10: before any sweep
+    assert fresh(order).status == "pending"
     assert "/membership/temporary/?plan=temporary-7" in page.content.decode()
 
 
@@ -124,11 +128,18 @@ def test_what_is_over_links_to_a_fresh_order(
 def test_cancelling_a_paid_order_names_what_can_be_done(
     shopper: Shopper, till: Till, order: Order, attempt: Attempt
 ):
-    """A13: nothing changes."""
+    """A13: nothing changes; the answer leads to the refund."""
     till.hear(attempt)
+    before = fingerprint()
     answer = shopper.post(f"/orders/{order.no}/cancel/")
     assert answer.status_code == 409
+    assert changed(before) == []
     assert fresh(order).status == "paid"
+    page = answer.content.decode()
+    assert "这单已经付款，没有取消。" in page
+    assert f'<a href="/orders/{order.no}/">要退款，在订单里看能退多少</a>' in page
+    assert f"/orders/{order.no}/return/" in shopper.get(f"/orders/{order.no}/").text
+    assert "没有取消" not in shopper.get(pay_page(order)).text
 
 
 def test_she_cancels_with_one_click(shopper: Shopper, order: Order):

@@ -8,11 +8,12 @@ import pytest
 
 from kameng import clock
 from members import rules
-from members.models import Member, ShopRules
+from members.models import Member, Segment, ShopRules
 from orders.closing import Closing
 from orders.models import Order
 from payments import polling
-from payments.models import Attempt
+from payments.attempts import NotPayable
+from payments.models import Attempt, Refund
 from payments.polling import Asked
 from tests.shopping import ALIPAY, WECHAT, Till, broken, counts, events_of, fresh
 
@@ -171,16 +172,38 @@ def test_one_silent_gateway_holds_up_no_other_order(
 def test_after_two_hours_without_a_scheduler_all_is_reconciled(
     till: Till, member: Member, attempt: Attempt
 ):
-    """H12: paid ones are found, the others expire."""
+    """H12: paid ones are found, the others expire; until then none is paid anew."""
     unpaid = till.pay(till.place(member), ALIPAY)
     till.wallet.pay("wechat", attempt.out_trade_no, notify="lose")
     till.wait(hours=2)
+    assert fresh(unpaid.order).status == "pending"
+    with pytest.raises(NotPayable):
+        till.pay(unpaid.order, WECHAT)
+    assert Attempt.objects.count() == 2
     till.poll()
     till.expire()
     assert fresh(attempt.order).status == "paid"
     assert fresh(unpaid.order).status == "expired"
     till.run_outbox()
     assert broken(till.now) == []
+
+
+def test_time_that_settles_six_hours_late_starts_then_and_is_whole(
+    till: Till, member: Member, attempt: Attempt
+):
+    """D10: paid at once, told to nobody, found by the poll after six hours."""
+    till.wallet.pay("wechat", attempt.out_trade_no, notify="lose")
+    till.wait(hours=6)
+    assert till.poll() == 1
+    settled = till.now
+    assert fresh(attempt.order).paid_at == settled
+    [segment] = Segment.objects.filter(member=member)
+    assert (segment.starts_at, segment.ends_at) == (
+        settled,
+        settled + timedelta(days=7),
+    )
+    assert fresh(member).paid_until == settled + timedelta(days=7)
+    assert not Refund.objects.exists()
 
 
 def test_a_heap_of_orders_is_not_ended_by_a_clock_gone_wrong(

@@ -17,7 +17,7 @@ from payments.models import Attempt, Refund
 from payments.refunding import refunds
 from payments.refunding.refunds import NotRefundable
 from payments.settle import Source, apply_result
-from tests.shopping import Till, broken, events_of, fresh, said
+from tests.shopping import Shopper, Till, broken, events_of, fresh, said
 from tests.shopping import new_member as someone
 
 DAY = 86_400
@@ -232,7 +232,10 @@ def test_f16_a_full_refund_leaves_a_paid_order_void(
     assert order.settled_by is not None
     assert order.settled_by.refund_reserved_fen == order.settled_by.paid_fen
     assert fresh(member).paid_until is None
+    assert given(order).seconds == WEEK
     assert events_of(order)[-2:] == ["refund-requested", "refunded"]
+    shown = Shopper(book, member).get(f"/orders/{order.no}/")
+    assert shown.context["status"] == "refunded"  # derived, never stored
     assert unsound(book) == []
 
 

@@ -107,7 +107,9 @@ def test_an_unclear_answer_is_asked_about_and_repeated_with_the_same_number(
     assert is_about(fresh(refund).next_query_at, till.now + timedelta(minutes=1))
     till.wait(minutes=2)
     assert end_of(till, refund) == "success"
-    assert len(at_the_gateway(till, refund)) == 1
+    assert at_the_gateway(till, refund) == [(refund.out_refund_no, 1_500, "success")]
+    asked = till.wallet.calls(refund.attempt.gateway, "refund")
+    assert len(asked) >= (1 if done else 2)
 
 
 def test_a_refund_under_way_is_asked_about_until_it_ends(till: Till, member: Member):
@@ -157,11 +159,17 @@ def test_a_refusal_releases_the_money_and_calls_for_a_person(
     assert events_of(attempt.order).count("refund-failed") == 1
 
 
-def test_success_after_a_failure_wins(till: Till, refund: Refund):
+def test_success_after_a_failure_wins(
+    till: Till, refund: Refund, caplog: pytest.LogCaptureFixture
+):
     """F11: the money is reserved again, and the shop says so loudly."""
     hear(till, refund, RefundState.FAILED)
+    assert fresh(refund.attempt).refund_reserved_fen == 0
+    caplog.clear()
     hear(till, refund, RefundState.SUCCESS)
     assert fresh(refund).state == "success"
+    [alert] = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "refund succeeded after it had failed" in alert
     assert fresh(refund.attempt).refund_reserved_fen == 1_500
     assert not cases.unallocated().exists()
 

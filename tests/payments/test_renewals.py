@@ -12,7 +12,7 @@ import pytest
 
 from kameng.management.commands import sweep
 from members import rules, timeline
-from members.models import Member, Plan, ShopRules
+from members.models import Member, Plan, ShopRules, Tier
 from notifications.models import Notification
 from orders.models import Order
 from payments import polling
@@ -470,16 +470,23 @@ def test_no_more_is_charged_than_the_notice_said(shop_of: Renewals, morning: Mem
     assert charges_of(morning) == [("11-28 10:00", 1_200, "paid")]
 
 
-def test_a_plan_taken_off_sale_stops_renewing(shop_of: Renewals, morning: Member):
-    """E14"""
+@pytest.mark.parametrize("what", ["tier", "plan"])
+def test_a_plan_taken_off_sale_stops_renewing(
+    shop_of: Renewals, morning: Member, what: str
+):
+    """E14: the tier is disabled, or its plan alone; she is told."""
     shop_of.until("11-24 10:00")
-    morning.entitlements.get().tier.plans.update(enabled=False)
+    tier = morning.entitlements.get().tier
+    if what == "tier":
+        Tier.objects.filter(pk=tier.pk).update(enabled=False)
+    else:
+        tier.plans.update(enabled=False)
     shop_of.until("11-24 12:00")
     assert Consent.objects.get(member=morning).ended_by == "plan"
     assert len(told(morning, "renewal_off")) == 1
     assert texts_to(shop_of.till, morning)[-1].startswith("【卡盟】会员 11 月 29 日")
     shop_of.until("11-28 10:01")
-    assert charges_of(morning) == []
+    assert (charges_of(morning), renewals_of(morning)) == ([], [])
 
 
 def test_a_paused_membership_does_not_renew(shop_of: Renewals, morning: Member):

@@ -158,6 +158,25 @@ def test_a_discount_used_meanwhile_forbids_it(
     assert offer(book, order).why == why
 
 
+def test_f15_an_operator_may_and_the_discount_is_hers(
+    book: Till, member: Member, order: Order, operator: Member
+):
+    """F15: her own way is closed; the proposal is whole, and nothing is clawed back."""
+    bought = goods(order, book, discount_bp=9_500, days=1)
+    paid_fen = fresh(bought).amount_fen
+    with pytest.raises(NotReturnable):
+        give_back(book, order, 1_071)
+    assert refunds.proposal_for(fresh(order), now=book.now).amount_fen == 1_071
+    refund = refunds.request(
+        order.pk, amount_fen=1_071, actor=operator, reason="客服同意", now=book.now
+    )
+    assert (refund.amount_fen, refund.revoked_seconds) == (1_071, 5 * DAY)
+    assert list(Refund.objects.values_list("attempt__order", flat=True)) == [order.pk]
+    after = fresh(bought)
+    assert (after.amount_fen, after.status, after.fulfil) == (paid_fen, "paid", "done")
+    assert fresh(after.settled_by).refund_reserved_fen == 0
+
+
 def test_k12_a_part_that_went_back_already_is_not_returned_again(
     book: Till, order: Order, operator: Member
 ):

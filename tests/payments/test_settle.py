@@ -13,6 +13,7 @@ from members.models import Entitlement, Member, Plan, Tier
 from members.standing import standing
 from members.tiers import catalogue
 from members.timeline import LONGEST, grant, pause
+from notifications import texts
 from notifications.models import Notification, Outbox
 from orders.models import Order, Risk, Status
 from payments import cases, polling
@@ -44,6 +45,11 @@ def attempt(book: Till, member: Member) -> Attempt:
 def rival_of(attempt: Attempt, book: Till) -> Attempt:
     """A second attempt of the same order, by Alipay."""
     return create_locked(attempt.order, ALIPAY, now=book.now)
+
+
+def returned() -> list[tuple[int, str, int]]:
+    """Attempt, reason and sum of all money on its way back."""
+    return list(Refund.objects.values_list("attempt", "reason", "amount_fen"))
 
 
 # --- Success -----------------------------------------------------------------------
@@ -295,7 +301,8 @@ def test_a_second_success_goes_back_in_full(
         "surplus",
         "requested",
     )
-    assert fresh(second).refund_reserved_fen == 1_500
+    assert (fresh(second).state, fresh(second).refund_reserved_fen) == ("paid", 1_500)
+    assert fresh(attempt).refund_reserved_fen == 0
     assert fresh(attempt.order).settled_by == attempt
     assert counts(member)["entitlements"] == 1
     assert Outbox.objects.filter(kind="refund.send", state="new").count() == 1
@@ -311,7 +318,9 @@ def test_three_notices_of_a_surplus_make_one_refund(book: Till, attempt: Attempt
     book.hear(attempt)
     outcomes = [book.hear(second) for _ in range(3)]
     assert outcomes == [EventOutcome.SURPLUS, *[EventOutcome.DUPLICATE] * 2]
-    assert Refund.objects.count() == 1
+    assert Refund.objects.get().amount_fen == 1_500
+    assert fresh(second).refund_reserved_fen == 1_500
+    assert Outbox.objects.filter(kind="refund.send").count() == 1
 
 
 def test_money_a_minute_after_the_hold_still_activates(
@@ -323,7 +332,10 @@ def test_money_a_minute_after_the_hold_still_activates(
     assert book.hear(attempt, paid_at=at - timedelta(seconds=59)) == SETTLED
     assert fresh(attempt.order).status == "paid"
     assert fresh(member).paid_until == at + timedelta(days=7)
-    assert Notification.objects.filter(kind="activated", channel="sms").count() == 1
+    sms = Notification.objects.get(kind="activated", channel="sms")
+    words = texts.sms(sms.kind, texts.sms_words(sms.params, now=at))
+    assert "11 月 29 日 10:31" in words
+    assert not Refund.objects.exists()
     assert attempt.order.events.get(kind="paid").detail["late"] is True
 
 
@@ -341,7 +353,8 @@ def test_money_is_honoured_for_a_day_and_not_a_second_longer(
     assert book.hear(attempt) == outcome
     is_late = outcome == EventOutcome.LATE
     assert fresh(attempt.order).status == ("expired" if is_late else "paid")
-    assert Refund.objects.filter(reason="late").count() == is_late
+    assert returned() == ([(attempt.pk, "late", 1_500)] if is_late else [])
+    assert fresh(attempt).state == "paid"
     assert counts(member)["entitlements"] == (not is_late)
 
 
@@ -354,8 +367,9 @@ def test_late_money_goes_back_when_she_has_bought_the_same_again(
     assert book.hear(book.bill(member)) == SETTLED
     assert book.hear(attempt) == EventOutcome.LATE
     assert fresh(attempt.order).status == "expired"
-    assert Refund.objects.get().reason == "late"
+    assert returned() == [(attempt.pk, "late", 1_500)]
     assert counts(member)["entitlements"] == 1
+    assert fresh(member).paid_until == book.now + timedelta(days=7)
 
 
 @pytest.mark.parametrize("instead", ["another plan", "another member", "not paid"])
@@ -372,6 +386,7 @@ def test_late_money_settles_when_nothing_replaced_it(
     else:
         book.bill(member)
     assert book.hear(attempt) == SETTLED
+    assert returned() == []
 
 
 def test_an_order_paid_before_is_no_replacement(
@@ -395,8 +410,9 @@ def test_money_for_a_cancelled_order_always_goes_back(
     book.wait(minutes=minutes)
     assert book.hear(attempt) == EventOutcome.LATE
     assert fresh(attempt.order).status == "cancelled"
-    assert Refund.objects.get().reason == "late"
+    assert returned() == [(attempt.pk, "late", 1_500)]
     assert counts(member)["entitlements"] == 0
+    assert fresh(member).paid_until is None
 
 
 def test_money_for_an_order_that_the_sweep_has_not_seen_yet_settles(
@@ -433,6 +449,12 @@ def test_a_number_of_another_gateway_is_unknown(book: Till, attempt: Attempt):
     assert outcome == EventOutcome.ORPHAN
     assert fresh(attempt).state == "created"
     assert fresh(attempt.order).status == "pending"
+    [kept] = cases.open_events()  # as B12
+    assert (kept.outcome, kept.gateway, kept.number) == (
+        "orphan",
+        "alipay",
+        attempt.out_trade_no,
+    )
 
 
 def test_a_second_transaction_of_one_attempt_is_kept_as_overpaid(
@@ -455,9 +477,9 @@ def test_a_second_transaction_of_one_attempt_is_kept_as_overpaid(
 
 
 def test_one_transaction_for_two_attempts_is_refused(
-    book: Till, member: Member, attempt: Attempt
+    book: Till, member: Member, attempt: Attempt, caplog: pytest.LogCaptureFixture
 ):
-    """B15 [K9]: stored as an event, the second order gets nothing."""
+    """B15 [K9]: stored as an event, the second order gets nothing, an alert."""
     book.hear(attempt, txn_id="42000")
     other = book.bill(member)
     outcome = apply_result(
@@ -467,6 +489,9 @@ def test_one_transaction_for_two_attempts_is_refused(
         now=book.now,
     )
     assert outcome == EventOutcome.CLASH
+    [alert] = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "one transaction id for two attempts" in alert
+    assert fresh(other).txn_id is None
     assert (fresh(other).state, fresh(other.order).status) == ("created", "pending")
     assert [event.attempt for event in cases.open_events()] == [other]
     assert counts(member)["entitlements"] == 1
