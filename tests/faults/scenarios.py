@@ -587,7 +587,7 @@ def a_release_in_mid_checkout(town: Town) -> None:
     payment is booked, nobody is signed out, and no request finds neither of them."""
     other = free_port()
     ports = {"web": town.place.port, "web-beside": other}
-    town.running["web-beside"] = town.spawn("web", "web-beside", port=other)
+    town.running["web-beside"] = town.spawn("web", "web-beside", other)
     town.wait_until_it_answers(other)
     proxy = Proxy(*ports.values())
     early = Shopper(town, random.Random(0), proxy=proxy)
@@ -603,7 +603,7 @@ def a_release_in_mid_checkout(town: Town) -> None:
                 for name, port in ports.items():
                     stop_as_compose_does(town.running[name])
                     somebody_buys(bought, crowding)
-                    town.running[name] = town.spawn("web", name, port=port)
+                    town.running[name] = town.spawn("web", name, port)
                     town.wait_until_it_answers(port)
             finally:
                 over.set()

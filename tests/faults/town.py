@@ -65,7 +65,7 @@ class Town:
         self.running[role] = self.spawn(role, role)
 
     def spawn(
-        self, role: str, name: str, *, port: int = 0, **environ: str
+        self, role: str, name: str, port: int = 0, /, **environ: str
     ) -> subprocess.Popen[bytes]:
         """One process of a role; ``name`` is that of its log, ``port`` for another web.
 
@@ -150,7 +150,7 @@ class Town:
         """Its files as they are now: a standby that hears nothing more."""
         copy = self.cluster.home / "standby"
         self.stop_database(signal.SIGINT)
-        command = ["cp", "-a", self.cluster.home / "data", copy]
+        command: list[str | Path] = ["cp", "-a", self.cluster.home / "data", copy]
         subprocess.run(command, cwd="/", check=True, **self.cluster.identity)
         self.start_database()
         return copy
