@@ -11,20 +11,32 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.faults import clock
 from tests.faults.crash import PAST_CLAIMS, PAST_HOLDS
+from tests.faults.proxy import Proxy
 from tests.faults.shoppers import Shopper
-from tests.faults.town import OURS, Stuck, Town, kill_group, running_town, wait_until
+from tests.faults.town import (
+    OURS,
+    Stuck,
+    Town,
+    free_port,
+    kill_group,
+    running_town,
+    wait_until,
+)
 from tests.sandbox_process import ROOT
 
 type Scenario = Callable[[Town], None]
@@ -562,6 +574,94 @@ def reconciled(town: Town) -> str:
         ).stdout
 
 
+# --- FLT-37: a release -------------------------------------------------------------
+
+
+LONG = 240
+"""Seconds for a purchase while web processes come and go on a busy machine."""
+
+
+@scenario("FLT-37")
+def a_release_in_mid_checkout(town: Town) -> None:
+    """Both web processes are started anew, one after the other, while people buy: every
+    payment is booked, nobody is signed out, and no request finds neither of them."""
+    other = free_port()
+    ports = {"web": town.place.port, "web-beside": other}
+    town.running["web-beside"] = town.spawn("web", "web-beside", other)
+    town.wait_until_it_answers(other)
+    proxy = Proxy(*ports.values())
+    early = Shopper(town, random.Random(0), proxy=proxy)
+    no = early.order()
+    over, bought = threading.Event(), list[str]()
+    try:
+        with ThreadPoolExecutor(2) as crowd:
+            crowding = [
+                crowd.submit(buy_on, town, proxy, over, bought),
+                crowd.submit(read_on, early, over),
+            ]
+            try:
+                for name, port in ports.items():
+                    stop_as_compose_does(town.running[name])
+                    somebody_buys(bought, crowding)
+                    town.running[name] = town.spawn("web", name, port)
+                    town.wait_until_it_answers(port)
+            finally:
+                over.set()
+            for each in crowding:
+                each.result()
+        early.deadline = time.monotonic() + LONG
+        pay(town, early.attempt(no))
+        early.wait_for_activation(no)
+    finally:
+        kill_group(town.running.pop("web-beside"))
+    assert [entitlements(each) for each in (no, *bought)] == [1] * (len(bought) + 1)
+    assert not {500, 502} & set(proxy.answers), proxy.answers
+
+
+def stop_as_compose_does(web: subprocess.Popen[bytes]) -> None:
+    """SIGTERM: what is begun is finished; who takes too long is killed."""
+    web.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        web.wait(10)
+    kill_group(web)
+
+
+def buy_on(town: Town, proxy: Proxy, over: threading.Event, bought: list[str]) -> None:
+    """One purchase after another; a payment that fails ends it."""
+    from django.db import connection
+
+    try:
+        while not over.is_set():
+            shopper = Shopper(town, random.Random(0), proxy=proxy)
+            shopper.deadline = time.monotonic() + LONG
+            no = shopper.order()
+            pay(town, shopper.attempt(no))
+            shopper.wait_for_activation(no)
+            bought.append(no)
+    finally:
+        connection.close()
+
+
+def read_on(shopper: Shopper, over: threading.Event) -> None:
+    """Her own page and the style it was made with, in the session she began with."""
+    page = shopper.client.get("/account/")
+    style = re.search(r"/static/css/site\.\w+\.css", page.text)
+    assert style is not None, page.status_code
+    while not over.is_set():
+        for path in ("/account/", style[0]):
+            status = shopper.client.get(path).status_code
+            assert status in (200, 503), (path, status)
+
+
+def somebody_buys(bought: list[str], crowding: list[Future[None]]) -> None:
+    before = len(bought)
+    wait_until(
+        lambda: len(bought) > before or any(each.done() for each in crowding),
+        "nobody can buy",
+        seconds=LONG,
+    )
+
+
 # --- FLT-23 to FLT-30: the outside -------------------------------------------------
 
 
@@ -589,8 +689,6 @@ def notice_comes_before_the_answer(town: Town) -> None:
     town.sandbox.fault("wechat", "start", "timeout", seconds=4, count=1, done=True)
     shopper = buyer(town)
     last = Attempt.objects.order_by("-pk").first()
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as thread:
         ordering = thread.submit(shopper.order, "temporary-7", "wechat")
         new = Attempt.objects.filter(pk__gt=last.pk if last else 0, gateway="wechat")

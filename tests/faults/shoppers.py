@@ -61,6 +61,7 @@ class Shopper:
     channels: Sequence[str] = ("wechat", "alipay")
     phone: str = ""
     token: str = ""
+    proxy: httpx.BaseTransport | None = None
     diary: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -76,6 +77,7 @@ class Shopper:
             base_url=self.town.place.url,
             timeout=30,
             trust_env=False,
+            transport=self.proxy,
             headers={
                 "X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}."
                 f"{number & 255}",

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,17 @@ class Town:
             return
         self.running[role] = self.spawn(role, role)
 
-    def spawn(self, role: str, name: str, **environ: str) -> subprocess.Popen[bytes]:
-        """One process of a role; ``name`` is that of its log.
+    def spawn(
+        self, role: str, name: str, port: int = 0, /, **environ: str
+    ) -> subprocess.Popen[bytes]:
+        """One process of a role; ``name`` is that of its log, ``port`` for another web.
 
         Only for the main thread: what a thread has started, the kernel ends with it.
         """
         environ = self.environ | {points.ROLE: role} | environ
+        place = replace(self.place, port=port or self.place.port)
         program = {
-            "web": lambda: programs.web(self.place, environ),
+            "web": lambda: programs.web(place, environ),
             "worker": lambda: programs.worker(environ),
             "beat": lambda: programs.beat(environ),
         }[role]()
@@ -98,10 +101,12 @@ class Town:
             self.start(role)
         self.wait_until_it_answers()
 
-    def wait_until_it_answers(self) -> None:
+    def wait_until_it_answers(self, port: int = 0) -> None:
+        url = f"http://127.0.0.1:{port or self.place.port}/healthz"
+
         def answers() -> bool:
             with suppress(httpx.HTTPError):
-                return self.get("/healthz").status_code == 200
+                return httpx.get(url, timeout=30, trust_env=False).status_code == 200
             return False
 
         wait_until(answers, "the shop does not answer", seconds=STARTS)
@@ -145,7 +150,7 @@ class Town:
         """Its files as they are now: a standby that hears nothing more."""
         copy = self.cluster.home / "standby"
         self.stop_database(signal.SIGINT)
-        command = ["cp", "-a", self.cluster.home / "data", copy]
+        command: list[str | Path] = ["cp", "-a", self.cluster.home / "data", copy]
         subprocess.run(command, cwd="/", check=True, **self.cluster.identity)
         self.start_database()
         return copy
