@@ -11,7 +11,7 @@ import pytest
 
 from kameng.settings import BASE_DIR
 
-TOOLS = ("sh", "dirname", "cat", "cksum", "mkdir", "rm", "cp", "ln")
+TOOLS = ("sh", "dirname", "cat", "cksum", "mkdir", "rm", "cp", "ln", "awk")
 BROKEN = "exit 127"
 OLD = """case "$2" in
   *"3, 12"*) exit 1 ;;  # what the probe asks of it
@@ -19,6 +19,15 @@ esac
 exec {python} "$@"
 """
 GOOD = 'exec {python} "$@"'
+NOTING_PIP = """case "$*" in
+  *"import pip"*) echo "$0" ;;
+  *" install "*)
+    while read -r line; do
+      echo "$line" >> installed
+      [ "$line" != missing==1 ] || exit 1
+    done ;;
+  *) exec {python} "$@" ;;
+esac"""
 
 
 class Machine:
@@ -148,3 +157,22 @@ def test_a_failed_installation_is_tried_again(machine: Machine) -> None:
     assert machine.setup().returncode == 1
     machine.install_noting_uv()
     assert "Installing" in machine.setup().stderr
+
+
+def test_two_pips_together_are_given_each_package_once(machine: Machine) -> None:
+    machine.install("python3", NOTING_PIP)
+    lock = ["a==1 \\", "    --hash=sha256:1", "b==1", "c==1"]
+    (machine.root / "empty.lock").write_text("\n".join(lock) + "\n")
+    done = machine.setup()
+    assert done.returncode == 0, done.stderr
+    installed = (machine.root / "installed").read_text().splitlines()
+    packages = [line[0] for line in installed if line[1:2] == "="]
+    assert sorted(packages) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("lock", ["missing==1\nb==1\n", "a==1\nmissing==1\n"])
+def test_it_notices_which_of_the_two_pips_fails(lock: str, machine: Machine) -> None:
+    machine.install("python3", NOTING_PIP)
+    (machine.root / "empty.lock").write_text(lock)
+    assert machine.setup().returncode != 0
+    assert not (machine.venv / "lock.cksum").exists()
