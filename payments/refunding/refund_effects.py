@@ -82,16 +82,22 @@ def take_time_again(refund: Refund, *, now: datetime) -> None:
         refund.save(update_fields=["revoked_seconds"])
 
 
-def recount(order: Order, attempt: Attempt, *, now: datetime) -> None:
+def recount(
+    order: Order, attempt: Attempt, *, told: bool = True, now: datetime
+) -> None:
     """Reserve what the attempt's refunds stand for, and say what became of the order.
 
     Never more than came in (K12); where a gateway returned more, the audit tells.
+
+    told  by a gateway or a person, so that it is booked whatever the sum; what the shop
+          is about to send must fit, or the database refuses it
     """
     fen = standing_fen(attempt)
-    attempt.refund_reserved_fen = min(fen, attempt.paid_fen or 0)
+    paid_fen = attempt.paid_fen or 0
+    attempt.refund_reserved_fen = min(fen, paid_fen) if told else fen
     attempt.save(update_fields=["refund_reserved_fen"])
     if order.settled_by_id == attempt.pk:
-        whole = fen >= (attempt.paid_fen or 0)
+        whole = fen >= paid_fen
         if order.kind == Kind.GOODS:
             order.fulfil = _goods_after(order, returned_fen=fen, whole=whole)
         else:

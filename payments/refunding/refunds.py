@@ -130,7 +130,7 @@ def request_locked(
         note=note,
         now=now,
     )
-    refund_effects.recount(order, attempt, now=now)
+    refund_effects.recount(order, attempt, told=False, now=now)
     return refund
 
 

@@ -47,7 +47,7 @@ def test_every_line_is_prometheus_text():
     text = Client().get("/metrics").text
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     told = [line for line in text.splitlines() if not line.startswith("#")]
-    assert len(told) >= len(names) > 10
+    assert "kameng_up 1" in told
     for line in told:
         assert line.partition("{")[0].partition(" ")[0] in names, line
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import IntegrityError
 
 from members import timeline
 from members.models import Entitlement, Member, Segment
@@ -197,6 +198,22 @@ def test_f6_no_more_goes_back_than_came(
         Refund.objects.values_list("out_refund_no", flat=True).distinct().count() == 2
     )
     assert unsound(book) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_f6_the_database_refuses_what_a_wrong_count_would_let_through(
+    book: Till, member: Member, operator: Member
+):
+    """F6, F7 [K12]: the second guard, should the first one read a stale reservation."""
+    order = buy(book, member, "temporary-7")
+    ask(book, order, operator, amount_fen=1_000)
+    revoked = given(order).revoked_seconds
+    Attempt.objects.update(refund_reserved_fen=0)
+    with pytest.raises(IntegrityError):
+        ask(book, order, operator, amount_fen=600)
+    assert Refund.objects.get().amount_fen == 1_000
+    assert given(order).revoked_seconds == revoked
+    assert fresh(order.settled_by).refund_reserved_fen == 0
 
 
 def test_an_order_without_money_has_nothing_to_return(

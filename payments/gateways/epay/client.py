@@ -13,16 +13,13 @@ import json
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
-from payments.gateways import values
+from payments.gateways import form, values
 from payments.gateways.contract import NoticeRefused, Refused, Unclear
 from payments.gateways.wire import Answer, Wire
 
 _CALLED = "1"  # the call worked; anything else is an error
-_MOST_PARAMETERS = 100
-_LONGEST_NOTICE = 64 * 1024
-_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _CODE = re.compile(r"-?[0-9]{1,6}", re.ASCII)
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -121,12 +118,14 @@ class EpayClient:
             raise Unclear("malformed")
         raise Refused(code, values.words(texts, "msg"))
 
-    def read_notice(self, form: bytes) -> dict[str, str]:
+    def read_notice(self, body: bytes) -> dict[str, str]:
         """The parameters of a notice, once its signature has held.
 
         raises  NoticeRefused
         """
-        params = _form(form)
+        params = form.read(body)
+        if _is_ambiguous(params):
+            raise NoticeRefused("ambiguous")
         signature = params.get("sign", "")
         if not signature:
             raise NoticeRefused("unsigned")
@@ -144,28 +143,6 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a member comes twice")
     return found
-
-
-def _form(form: bytes) -> dict[str, str]:
-    """The fields of a form, or a refusal of whatever could be read in two ways."""
-    if len(form) > _LONGEST_NOTICE:
-        raise NoticeRefused("too-large")
-    try:
-        pairs = parse_qsl(
-            form.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
-        )
-    except ValueError:
-        raise NoticeRefused("malformed") from None
-    params = dict(pairs)
-    if len(params) != len(pairs):
-        raise NoticeRefused("duplicate")
-    if not all(_NAME.fullmatch(name) for name in params) or _is_ambiguous(params):
-        raise NoticeRefused("ambiguous")
-    return params
 
 
 def _is_ambiguous(params: Mapping[str, str]) -> bool:

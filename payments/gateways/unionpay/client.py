@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from payments.gateways import keys, values
+from payments.gateways import form, keys, values
 from payments.gateways.contract import NoticeRefused, Refused, Unclear
 from payments.gateways.wire import Answer, Wire
 
@@ -47,9 +47,6 @@ READ = frozenset(
 )
 """Every field that means something to the shop."""
 _CODE = re.compile(r"[0-9A-Z]{2}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
-_MOST_FIELDS = 100
-_LONGEST_NOTICE = 64 * 1024
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -218,7 +215,7 @@ class UnionPayClient:
 
         raises  NoticeRefused
         """
-        fields = _form(body)
+        fields = form.read(body)
         if _has_moved_borders(fields):
             raise NoticeRefused("ambiguous")
         try:
@@ -263,7 +260,7 @@ def split(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for pair in _pairs(text):
         name, mark, value = pair.partition("=")
-        if not mark or name in fields or not _NAME.fullmatch(name):
+        if not mark or name in fields or not form.NAME.fullmatch(name):
             raise ValueError("a pair without a name, or one that comes twice")
         fields[name] = value
     return fields
@@ -284,25 +281,3 @@ def _pairs(text: str) -> list[str]:
     if depth:
         raise ValueError("a brace that nothing closes")
     return [*pairs, text[start:]]
-
-
-def _form(body: bytes) -> dict[str, str]:
-    """The fields of a form, or a refusal of whatever could be read in two ways."""
-    if len(body) > _LONGEST_NOTICE:
-        raise NoticeRefused("too-large")
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
-    except ValueError:
-        raise NoticeRefused("malformed") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise NoticeRefused("duplicate")
-    if not all(_NAME.fullmatch(name) for name in fields):
-        raise NoticeRefused("ambiguous")
-    return fields
