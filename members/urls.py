@@ -63,5 +63,10 @@ urlpatterns = [
     ),
     path("account/advice/", account.advice, name="account-advice"),
     path("account/guide/zone/", account.begin_in_zone, name="guide-zone"),
+    path(
+        "account/guide/membership/",
+        account.begin_in_membership,
+        name="guide-membership",
+    ),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),
 ]

@@ -491,6 +491,14 @@ GUIDE_LATER = {
     "done": 2,
 }
 GUIDE_AWAY = {**GUIDE_LATER, "folded": True}
+GUIDE_LOOKED = {
+    "tasks": [
+        {"code": "zone", "url": "/zone/", "done": True},
+        {"code": "membership", "url": "/account/passkeys/", "done": True},
+        {"code": "reminder", "url": "/account/notifications/", "done": False},
+    ],
+    "done": 2,
+}
 
 
 PUSH = {"key": "BHVXOEOHgxYAoZ7HbcnBcu", "known": []}
@@ -572,6 +580,7 @@ PAY: dict[str, Context] = {
         "overpaid", refund={"amount_fen": 1500, "by_hand": True}
     ),
     "success-returned": settled("returned-money"),
+    "success-looked": settled(guide=GUIDE_LOOKED),
     "success-held": settled("held", membership=None),
     "success-by-link": settled(token="signed", user=Someone(False), badge={}),
     "paid-another-amount": settled("mismatch", membership=None),

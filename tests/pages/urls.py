@@ -50,6 +50,7 @@ NAMES = {
     "account-notice-dismiss": "account/notice/",
     "guide-dismiss": "account/guide/",
     "guide-zone": "account/guide/zone/",
+    "guide-membership": "account/guide/membership/",
     "lookup": "lookup/",
     "lookup-code": "lookup/code/",
     "lookup-orders": "lookup/orders/",

@@ -54,7 +54,7 @@ def addresses(world: World) -> dict[str, list[str]]:
             "account",
         ),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
-        *("guide-zone",),
+        *("guide-zone", "guide-membership"),
         *("redeem", "redeem-code", "redeemed", "checkout-coupon"),
         *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
         *("account-phone", "account-phone-code", "login-unused"),
