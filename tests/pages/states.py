@@ -1572,6 +1572,15 @@ PAGES: dict[str, tuple[str, Context]] = {
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
     ),
     "redeem": ("members/redeem.html", guest(here="account", phone_state="entry")),
+    "redeem-in-wechat": (
+        "members/redeem.html",
+        guest(
+            here="account",
+            phone_state="entry",
+            one_tap=True,
+            offers=[{"provider": "wechat", "words": "微信一键登录"}],
+        ),
+    ),
     "redeem-sent": (
         "members/redeem.html",
         guest(

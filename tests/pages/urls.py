@@ -57,6 +57,8 @@ NAMES = {
     "redeem": "redeem/",
     "redeem-code": "redeem/code/",
     "redeemed": "redeem/done/",
+    "redeem-passkey": "redeem/passkey/",
+    "redeem-identity": "redeem/with/<slug:provider>/",
     "login-passkey": "login/passkey/",
     "account-confirm-passkey": "account/confirm/passkey/",
     "account-passkeys": "account/passkeys/",
