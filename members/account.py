@@ -35,8 +35,16 @@ def dismiss_guide(request: MemberRequest) -> HttpResponse:
 @require_POST
 def begin_in_zone(request: MemberRequest) -> HttpResponse:
     """The task of the guide that leads to the zone, ticked off on the way."""
-    guide.saw_the_zone(request.user)
+    guide.saw(request.user, guide.ZONE)
     return SeeOther(reverse("zone"))
+
+
+@login_required
+@require_POST
+def begin_in_membership(request: MemberRequest) -> HttpResponse:
+    """The task in the place of a passkey, likewise."""
+    guide.saw(request.user, guide.MEMBERSHIP)
+    return SeeOther(reverse("membership"))
 
 
 @login_required

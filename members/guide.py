@@ -1,9 +1,13 @@
 """After an activation: the popup, and three tasks until they are put away.
 
 A task ticks itself off by what she has done: a passkey or a browser that reminds her is
-there or not. Only the look at the zone is written down, by the POST that leads there,
-for reading changes nothing (security 57). Put away, the tasks stay in the account,
-folded, until all three are done.
+there or not. Only a look at a page is written down, by the POST that leads there, for
+reading changes nothing (security 57). Put away, the tasks stay in the account, folded,
+until all three are done.
+
+Only a browser knows whether it can make passkeys, so the page holds a look at her
+membership in the passkey's place, and the script swaps them where it can. Either ticks off
+the one place: three are shown and counted in every browser, with script or without.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from notifications.models import PushSubscription
 
 FRESH = timedelta(hours=1)
 ZONE = "zone"
+MEMBERSHIP = "membership"
 TASKS = (
     (ZONE, "zone"),
     ("passkey", "account-passkeys"),
@@ -34,9 +39,10 @@ def is_fresh(paid_at: datetime | None, *, now: datetime) -> bool:
     return paid_at is not None and now - paid_at < FRESH
 
 
-def saw_the_zone(member: Member) -> None:
-    if ZONE not in member.guide_done:
-        member.guide_done = [*member.guide_done, ZONE]
+def saw(member: Member, page: str) -> None:
+    """Write down that she went to ``ZONE`` or ``MEMBERSHIP``."""
+    if page not in member.guide_done:
+        member.guide_done = [*member.guide_done, page]
         member.save(update_fields=["guide_done"])
 
 
@@ -57,24 +63,28 @@ def of(member: Member, *, folded: bool = False) -> dict[str, Any] | None:
     if is_away and len(done) == len(TASKS):
         return None
     tasks = [
-        {"code": code, "url": reverse(url), "done": code in done} for code, url in TASKS
+        {"code": done.get(code, code), "url": reverse(url), "done": code in done}
+        for code, url in TASKS
     ]
     return {"tasks": tasks, "done": len(done), "folded": is_away}
 
 
-def _done(member: Member) -> set[str]:
+def _done(member: Member) -> dict[str, str]:
+    """The tasks that are done, each with what she did."""
     mine = OuterRef("pk")
     found = Member.objects.filter(pk=member.pk).values_list(
         Exists(Passkey.objects.filter(member=mine)),
         Exists(PushSubscription.objects.filter(member=mine)),
     )
     has_passkey, has_browser = found.get()
-    done = {
-        ZONE: ZONE in member.guide_done,
-        "passkey": has_passkey,
-        "reminder": has_browser or _is_reminded_by_sms(member),
-    }
-    return {code for code, is_done in done.items() if is_done}
+    done = {ZONE: ZONE} if ZONE in member.guide_done else {}
+    if has_passkey:
+        done["passkey"] = "passkey"
+    elif MEMBERSHIP in member.guide_done:
+        done["passkey"] = MEMBERSHIP
+    if has_browser or _is_reminded_by_sms(member):
+        done["reminder"] = "reminder"
+    return done
 
 
 def _is_reminded_by_sms(member: Member) -> bool:

@@ -1,5 +1,5 @@
-"""/redeem/: a gift code becomes membership, for a guest with the same phone step as the
-checkout."""
+"""/redeem/: a gift code becomes membership, for a guest with the same ways in as the
+checkout. A code that was typed before a tap waits in her session, never in an address."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from kameng.http import MemberRequest, SeeOther, ShopRequest, member_of
 from kameng.templatetags.shop import time_to_wait
-from members import gift_codes, guide
+from members import gift_codes, guide, sealed
 from members.addresses import client_of
+from members.identity import offers
+from members.identity import views as identity
 from members.models import Entitlement, Purpose
-from members.sign_in import phone_step
+from members.sign_in import passkey_views, phone_step
 from members.sign_in.phone_step import FieldError, Step
 from members.tiers import catalogue
 from members.timeline import Merged, TimelineFull
+
+_SESSION_KEY = "typed_gift"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,6 +68,7 @@ def redeem(request: ShopRequest) -> HttpResponse:
     except TimelineFull:
         error = FieldError("gift", _("会员时间已经够长了，这个码没有用掉"))
     else:
+        sealed.forget(request, _SESSION_KEY)
         return SeeOther(reverse("redeemed"))
     return _page(request, Step(phone_step.entry(member), 422, (error,)))
 
@@ -79,6 +84,22 @@ def send_code(request: ShopRequest) -> HttpResponse:
     return _page(
         request, phone_step.send(request, phone, Purpose.LOGIN, now=request.now)
     )
+
+
+@require_POST
+@sensitive_post_parameters("gift", "phone", "code")
+def with_identity(request: ShopRequest, provider: str) -> HttpResponse:
+    """One tap with WeChat or QQ; the typed code waits until she is back."""
+    _keep_gift(request)
+    return identity.login(request, provider)
+
+
+@require_POST
+@sensitive_post_parameters("gift", "passkey")
+def with_passkey(request: ShopRequest) -> HttpResponse:
+    """Likewise with a passkey of the phone field's suggestions."""
+    _keep_gift(request)
+    return passkey_views.login(request)
 
 
 @login_required
@@ -118,6 +139,17 @@ def _gift(request: ShopRequest) -> str:
     return request.POST.get("gift", "")[: gift_codes.LONGEST]
 
 
+def _keep_gift(request: ShopRequest) -> None:
+    if gift := _gift(request):
+        sealed.keep(request, _SESSION_KEY, gift, now=request.now)
+
+
+def _gift_to_show(request: ShopRequest) -> str:
+    if request.method == "POST":
+        return _gift(request)
+    return sealed.kept(request, _SESSION_KEY, now=request.now) or ""
+
+
 def _as_typed(request: ShopRequest, error: FieldError) -> Step:
     member = member_of(request)
     if member is not None:
@@ -133,10 +165,11 @@ def _page(request: ShopRequest, step: Step) -> HttpResponse:
         **step.context,
         "errors": step.errors,
         "form": {
-            "gift": _gift(request),
+            "gift": _gift_to_show(request),
             "code": request.POST.get("code", "")[:16],
         },
         "here": "account",
+        **offers.beside_phone(request, step.context["phone_state"]),
     }
     fragment = request.htmx and not request.htmx.boosted
     name = "members/redeem.html#phone" if fragment else "members/redeem.html"

@@ -14,6 +14,8 @@ urlpatterns = [
     path("login/<slug:provider>/callback/", identity.callback, name="login-callback"),
     path("redeem/", redeem.redeem, name="redeem"),
     path("redeem/code/", redeem.send_code, name="redeem-code"),
+    path("redeem/passkey/", redeem.with_passkey, name="redeem-passkey"),
+    path("redeem/with/<slug:provider>/", redeem.with_identity, name="redeem-identity"),
     path("redeem/done/", redeem.redeemed, name="redeemed"),
     path("logout/", views.logout, name="logout"),
     path("account/confirm/", confirm.confirm, name="account-confirm"),
@@ -63,5 +65,10 @@ urlpatterns = [
     ),
     path("account/advice/", account.advice, name="account-advice"),
     path("account/guide/zone/", account.begin_in_zone, name="guide-zone"),
+    path(
+        "account/guide/membership/",
+        account.begin_in_membership,
+        name="guide-membership",
+    ),
     path("account/guide/dismiss/", account.dismiss_guide, name="guide-dismiss"),
 ]

@@ -27,11 +27,14 @@ function packed(credential) {
 }
 
 function send(form, credential) {
-  const { passkey, next } = form.elements;
+  const { passkey, next, gift } = form.elements;
   passkey.value = packed(credential);
   // Back to this very page, with what she has picked meanwhile: a plan, or how many.
   const pick = document.querySelector("[name=plan]:checked, #id_quantity");
   if (next && pick) next.value = `${location.pathname}?${pick.name}=${encodeURIComponent(pick.value)}`;
+  // Or with the gift code that she has typed, never in an address.
+  const typed = document.getElementById("id_gift");
+  if (gift && typed) gift.value = typed.value;
   form.submit();
 }
 

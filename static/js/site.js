@@ -191,26 +191,33 @@
     });
   }
 
-  // dialog[data-modal=once]: an open section until here, now a modal dialog, once.
+  // dialog[data-modal=once]: an open section until here, now a modal dialog, once. Over a
+  // page that has been drawn, because it styles the whole page anew.
   function modal(dialog) {
     const key = `seen:${dialog.dataset.modal}`;
-    dialog.close();
-    try {
-      if (localStorage.getItem(key)) return;
-      localStorage.setItem(key, "1");
-    } catch {
-      // no storage: it may come twice
-    }
-    dialog.showModal?.();
+    const show = () => {
+      if (!dialog.isConnected) return;
+      dialog.close();
+      try {
+        if (localStorage.getItem(key)) return;
+        localStorage.setItem(key, "1");
+      } catch {
+        // no storage: it may come twice
+      }
+      dialog.showModal?.();
+    };
+    requestAnimationFrame(() => setTimeout(show));
   }
 
   // [data-passkey=what]: a file of its own does it, fetched where the browser knows
   // passkeys; an address of numbers can have none. Nothing is shown elsewhere, and no
-  // link leads there.
+  // link leads there: [data-instead] before it keeps its place.
   async function passkey(element) {
     if (!window.PublicKeyCredential || /^[\d.]+$/.test(location.hostname)) return;
     if (element.dataset.passkey === "link") {
       element.hidden = false;
+      const instead = element.previousElementSibling;
+      if (instead?.hasAttribute("data-instead")) instead.hidden = true;
       return;
     }
     const ceremonies = await import(document.body.dataset.passkeys);

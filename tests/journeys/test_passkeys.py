@@ -50,6 +50,8 @@ def make_one(shopper: Shopper, sandbox: Sandbox) -> tuple[CDPSession, str]:
     """From the account to a passkey on this telephone."""
     session, device = authenticator(shopper)
     sign_in_by_code(shopper, sandbox)
+    expect(shopper.page.locator("#guide li:visible")).to_have_count(3)
+    expect(shopper.page.get_by_text("添加通行密钥，下次")).to_be_visible()
     shopper.tap(shopper.page.get_by_role("link", name=re.compile("^通行密钥：")))
     shopper.tap(shopper.page.get_by_role("link", name="添加通行密钥"))
     shopper.tap("添加通行密钥")
@@ -134,6 +136,8 @@ def test_nothing_is_shown_where_the_browser_has_none(
     fetched: list[str] = []
     buyer.page.on("request", lambda request: fetched.append(request.url))
     sign_in_by_code(buyer, sandbox)
+    expect(buyer.page.locator("#guide li:visible")).to_have_count(3)
+    expect(buyer.page.get_by_text("看看会员权益和到期时间")).to_be_visible()
     for page in ("/account/", "/account/passkeys/"):
         buyer.visit(page)
         expect(buyer.page.locator("[data-passkey=link]")).not_to_have_count(0)

@@ -21,6 +21,7 @@ TASKS = (
     "添加通行密钥，下次不用验证码",
     "打开到期提醒",
 )
+INSTEAD = "看看会员权益和到期时间"
 HEADING = "先做这三件事"
 VAPID = "f8lTkgTIJEu7mLIqQycN74OhLgXmf4MEbe7cKvf6Hac"
 ENDPOINT = "https://fcm.googleapis.com/fcm/send/guide"
@@ -90,9 +91,43 @@ def test_each_task_ticks_off_when_it_is_done(
     assert f"{HEADING} 2/3" in guide_on(owner.get("/account/").text)
 
 
+def test_without_passkeys_a_look_at_the_membership_stands_in_the_third_place(
+    owner: Shopper, member: Member
+) -> None:
+    """Shown as it comes, so also without script; a passkey takes the place back."""
+    found = re.search(
+        r'<ul class="tasks">.*?</ul>', paid_page(owner, member), re.DOTALL
+    )
+    assert found is not None
+    shown = re.sub(r"<li[^>]* hidden>.*?</li>", "", found[0], flags=re.DOTALL)
+    assert shown.count("<li") == len(TASKS)
+    assert INSTEAD in shown
+    assert TASKS[1] not in shown
+    answer = owner.post("/account/guide/membership/")
+    assert (answer.status_code, answer["Location"]) == (303, "/membership/")
+    for page in (paid_page(owner, member), owner.get("/account/").text):
+        assert done_on(page) == [INSTEAD]
+        assert f"{HEADING} 1/3" in guide_on(page)
+        assert TASKS[1] not in guide_on(page)
+    add_passkey(member)
+    account = owner.get("/account/").text
+    assert done_on(account) == [TASKS[1]]
+    assert f"{HEADING} 1/3" in guide_on(account)
+
+
+def test_without_passkeys_all_three_can_be_done(owner: Shopper, member: Member) -> None:
+    """Put away, it is gone for good then, as with a passkey."""
+    for way in ("zone", "membership", "dismiss"):
+        owner.post(f"/account/guide/{way}/")
+    assert f"{HEADING} 2/3" in guide_on(owner.get("/account/").text)
+    owner.post("/account/push/", endpoint=ENDPOINT, **Browser().keys)
+    assert guide_on(owner.get("/account/").text) == ""
+
+
 def test_looking_ticks_nothing_off(owner: Shopper, member: Member) -> None:
     """security 57: a GET changes nothing, wherever it goes."""
     assert owner.get("/account/guide/zone/").status_code == 405
+    assert owner.get("/account/guide/membership/").status_code == 405
     owner.get("/zone/?guide=zone")
     member.refresh_from_db()
     assert member.guide_done == []

@@ -424,6 +424,25 @@ def test_it_never_leads_away(hers: Client, key: Authenticator, wish: str) -> Non
     assert done["Location"] == reverse("account")
 
 
+def test_at_the_gift_codes_the_typed_code_stays(
+    client: Client, key: Authenticator
+) -> None:
+    """A passkey among the phone field's suggestions leads back to /redeem/ with it."""
+    new = Client()
+    assert f'action="{reverse("redeem-passkey")}"' in new.get("/redeem/").text
+    answer = new.post(
+        reverse("redeem-passkey"),
+        {
+            "passkey": key.sign(options_of(new)),
+            "gift": "7K3M-9QXA-2VTR-5W8Y",
+            "next": "/redeem/",
+        },
+    )
+    assert (answer.status_code, answer["Location"]) == (303, "/redeem/")
+    assert signed_in(new)
+    assert 'value="7K3M-9QXA-2VTR-5W8Y"' in new.get("/redeem/").text
+
+
 # --- Confirming, renaming, removing ----------------------------------------------------
 
 

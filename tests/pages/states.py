@@ -491,6 +491,14 @@ GUIDE_LATER = {
     "done": 2,
 }
 GUIDE_AWAY = {**GUIDE_LATER, "folded": True}
+GUIDE_LOOKED = {
+    "tasks": [
+        {"code": "zone", "url": "/zone/", "done": True},
+        {"code": "membership", "url": "/account/passkeys/", "done": True},
+        {"code": "reminder", "url": "/account/notifications/", "done": False},
+    ],
+    "done": 2,
+}
 
 
 PUSH = {"key": "BHVXOEOHgxYAoZ7HbcnBcu", "known": []}
@@ -573,6 +581,7 @@ PAY: dict[str, Context] = {
     ),
     "success-returned": settled("returned-money"),
     "success-not-cancelled": settled(not_cancelled=True),
+    "success-looked": settled(guide=GUIDE_LOOKED),
     "success-held": settled("held", membership=None),
     "success-by-link": settled(token="signed", user=Someone(False), badge={}),
     "paid-another-amount": settled("mismatch", membership=None),
@@ -1564,6 +1573,15 @@ PAGES: dict[str, tuple[str, Context]] = {
         member(here="account", orders=rows(), older_url="?before=9", newer_url="?"),
     ),
     "redeem": ("members/redeem.html", guest(here="account", phone_state="entry")),
+    "redeem-in-wechat": (
+        "members/redeem.html",
+        guest(
+            here="account",
+            phone_state="entry",
+            one_tap=True,
+            offers=[{"provider": "wechat", "words": "微信一键登录"}],
+        ),
+    ),
     "redeem-sent": (
         "members/redeem.html",
         guest(

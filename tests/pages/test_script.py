@@ -330,6 +330,8 @@ def test_without_script_nothing_useless_is_shown(plain: Page, address: str) -> N
     expect(plain.get_by_text("前付款")).to_be_visible()
     plain.goto(f"{address}/phone-sent")
     expect(plain.get_by_role("button", name="重新获取")).to_be_enabled()
+    plain.goto(f"{address}/success")
+    expect(plain.locator("#guide li:visible")).to_have_count(3)
 
 
 def test_without_script_getting_a_code_posts_the_whole_form(

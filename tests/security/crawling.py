@@ -54,8 +54,8 @@ def addresses(world: World) -> dict[str, list[str]]:
             "account",
         ),
         *("account-orders", "account-notice-dismiss", "guide-dismiss", "checkout"),
-        *("guide-zone",),
-        *("redeem", "redeem-code", "redeemed", "checkout-coupon"),
+        *("guide-zone", "guide-membership"),
+        *("redeem", "redeem-code", "redeem-passkey", "redeemed", "checkout-coupon"),
         *("checkout-code", "set_language", "lookup", "lookup-code", "lookup-orders"),
         *("account-phone", "account-phone-code", "login-unused"),
         *("account-privacy", "account-privacy-export", "account-privacy-delete"),
@@ -102,7 +102,7 @@ def addresses(world: World) -> dict[str, list[str]]:
         **{
             name: [reverse(name, args=[provider]) for provider in ("wechat", "qq")]
             for name in (
-                *("login-identity", "login-callback"),
+                *("login-identity", "login-callback", "redeem-identity"),
                 *("account-identity", "account-confirm-with"),
             )
         },

@@ -73,7 +73,7 @@ def test_qq_knows_a_phone_from_a_desktop(
         ("phone", {"QQ 一键登录"}),
     ],
 )
-@pytest.mark.parametrize("page", ["/login/", "/membership/temporary/"])
+@pytest.mark.parametrize("page", ["/login/", "/membership/temporary/", "/redeem/"])
 def test_each_device_is_offered_what_works_there(
     request: pytest.FixtureRequest,
     shop: None,
