@@ -119,10 +119,13 @@ def long_term(
 ) -> LongTerm | None:
     """The shortest plan that would have cost less for the days of its length, at most
     90, than temporary plans at the least; None when none would."""
+    length, recent = 0, list[int]()
+    other: int | None = None
     for plan in sorted(plans, key=lambda step: (step.days, step.price_fen)):
-        length = min(plan.days, HORIZON_DAYS)
-        recent = [day.toordinal() for day in window(days, length, today=today)]
-        other = cheapest_for(recent, temporary)
+        if length != min(plan.days, HORIZON_DAYS):
+            length = min(plan.days, HORIZON_DAYS)
+            recent = [day.toordinal() for day in window(days, length, today=today)]
+            other = cheapest_for(recent, temporary)
         if other is not None and other > plan.price_fen:
             return LongTerm(plan, length, len(recent), other)
     return None

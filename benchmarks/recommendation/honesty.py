@@ -5,6 +5,8 @@
 Histories of 1 to 400 days, thin or dense, and random ladders: each history meets each
 ladder. The judge shares no code with the shop: it sees the raw days as a row of noughts
 and ones and reckons forwards over plans that *end* on a needed day and may begin on any.
+A line now and then says how far it is; all histories before the one it names have been
+judged, so that a run which was stopped goes on with ``--first`` and that number.
 Exit 0 when no sentence is false, 2 otherwise.
 """
 
@@ -15,8 +17,9 @@ import multiprocessing
 import random
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -28,7 +31,8 @@ from members.tiers.ladder import Step, saving, tie
 TODAY = date(2026, 11, 24)
 DEFAULT_DAYS, KEPT_DAYS = 7, 90
 LENGTHS = (1, 1, 2, 3, 5, 7, 10, 14, 30, 60, 90, 180, 365)
-CHUNK = 250
+CHUNK = 50
+SAY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,23 +251,35 @@ def _judge(chunk: tuple[int, int, int, int]) -> Counter[str]:
 def run(
     histories: int, ladders: int, *, seed: int, first: int = 0, processes: int = 1
 ) -> Counter[str]:
-    """Judge all; with more than one process, the tables of the ladders are shared."""
+    """Judge all but the first ones; processes share the tables of the ladders."""
     found = Counter({"false label": sum(map(false_labels, shops(ladders, seed)))})
     chunks = [
         (number, min(CHUNK, histories - number), ladders, seed)
         for number in range(first, histories, CHUNK)
     ]
     if processes == 1:
-        for chunk in chunks:
-            found += judge(*chunk)
-        return found
+        return _gather(found, chunks, map(_judge, chunks))
     judge(0, 1, ladders, seed)  # fills the tables before the processes are forked
     forking = multiprocessing.get_context("fork")
     with forking.Pool(processes) as pool:
-        for done, each in enumerate(pool.imap_unordered(_judge, chunks), 1):
-            found += each
-            if done % 4 == 0 or done == len(chunks):
-                print(_words(found), flush=True)
+        return _gather(found, chunks, pool.imap(_judge, chunks))
+
+
+def _gather(
+    found: Counter[str],
+    chunks: Sequence[tuple[int, int, int, int]],
+    judged: Iterable[Counter[str]],
+) -> Counter[str]:
+    """Add up in the order of the chunks, and say how far it is every so often."""
+    begun = said = time.monotonic()
+    for (number, count, _, _), each in zip(chunks, judged, strict=True):
+        found += each
+        at = time.monotonic()
+        if at - said >= SAY_SECONDS:
+            said = at
+            pace = (at - begun) / found["pairs"] * 1e3
+            line = f"--first {number + count}: {_words(found)} ({pace:.2f} ms a pair)"
+            print(line, flush=True)
     return found
 
 
