@@ -37,10 +37,12 @@ SAY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What is on sale: temporary plans and long-term ones."""
+    """What is on sale: temporary plans and long-term ones; and what the operator counts
+    a payment's bother as."""
 
     temporary: tuple[Step, ...]
     long_term: tuple[Step, ...]
+    bother_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ def random_shop(draw: random.Random) -> Shop:
             for days in sorted(set(lengths))
         )
 
-    return Shop(ladder(draw.sample(LENGTHS, 4)), ladder(draw.sample((30, 90, 365), 2)))
+    return Shop(
+        ladder(draw.sample(LENGTHS, 4)),
+        ladder(draw.sample((30, 90, 365), 2)),
+        draw.choice((0, 50, 200)),
+    )
 
 
 def random_past(draw: random.Random) -> Past:
@@ -87,7 +93,14 @@ def random_past(draw: random.Random) -> Past:
 def claims(past: Past, belief: Sequence[float], shop: Shop) -> Claims:
     """By the shop's own functions, as its pages call them."""
     days, ladder = past.kept, shop.temporary
-    advice = choose(belief, days, ladder, today=TODAY, default_days=DEFAULT_DAYS)
+    advice = choose(
+        belief,
+        days,
+        ladder,
+        today=TODAY,
+        default_days=DEFAULT_DAYS,
+        bother_fen=shop.bother_fen,
+    )
     assert advice is not None
     return Claims(
         advice,
@@ -110,7 +123,7 @@ class Judge:
 
     def false(self, claims: Claims, shop: Shop) -> Iterator[str]:
         """The name of every claim that does not hold."""
-        if not self._advice_holds(claims.advice, shop.temporary):
+        if not self._advice_holds(claims.advice, shop):
             yield "advice"
         if not self._sums_hold(claims.sums, claims.advice.step, shop.temporary):
             yield "sums"
@@ -119,29 +132,34 @@ class Judge:
         if claims.long_term and not self._long_term_holds(claims.long_term, shop):
             yield "long-term"
 
-    def _advice_holds(self, advice: Advice, ladder: Sequence[Step]) -> bool:
-        if all(step.days >= advice.step.days for step in ladder):
+    def _advice_holds(self, advice: Advice, shop: Shop) -> bool:
+        if all(step.days >= advice.step.days for step in shop.temporary):
             return advice.otherwise_fen is None and advice.likely is None
         if advice.otherwise_fen is None or advice.likely is None:
             return False
         expected = advice.otherwise_fen - advice.step.price_fen
-        longer = advice.step.days > DEFAULT_DAYS
-        return expected >= 0 and (
-            not longer or (expected >= 200 and advice.likely >= 0.6)
-        )
+        if advice.step.days > DEFAULT_DAYS:
+            return expected >= 200 and advice.likely >= 0.6 and not advice.bother_fen
+        if advice.bother_fen:
+            return advice.bother_fen == shop.bother_fen
+        return expected >= 0
 
     def _sums_hold(self, sums: told.Sums, plan: Step, ladder: Sequence[Step]) -> bool:
         days = self.row[-sums.window_days :]
         if sums.days_seen != sum(days):
             return False
         shortest = all(step.days >= plan.days for step in ladder)
-        if sums.other_fen is None:
-            return shortest  # whatever is longer shows its sum
+        if sums.other_fen is None or shortest:
+            return shortest and sums.other_fen is None  # a longer one shows its sum
         others = [step for step in ladder if step is not plan]
+        if sums.no_saving:
+            is_true = sums.other_fen <= plan.price_fen and not at_once(days, others)
+        else:
+            is_true = sums.other_fen > plan.price_fen
         return (
-            not shortest
+            is_true
             and sums.window_days <= plan.days
-            and sums.other_fen == least(days, others) > plan.price_fen
+            and sums.other_fen == least(days, others)
             and (not sums.by_day or sums.other_fen == sum(days) * day_price(others))
         )
 
@@ -190,6 +208,13 @@ def least(days: Sequence[bool], ladder: Sequence[Step]) -> int:
         else:
             paid.append(paid[-1])
     return paid[-1]
+
+
+def at_once(days: Sequence[bool], ladder: Sequence[Step]) -> bool:
+    """Whether one of these plans alone is a cheapest way: one payment."""
+    reach = len("".join("01"[needed] for needed in days).strip("0"))
+    price = least(days, ladder)
+    return any(step.days >= reach and step.price_fen <= price for step in ladder)
 
 
 def day_price(ladder: Sequence[Step]) -> int:
