@@ -243,9 +243,11 @@ def follow(habit: Habit, came: list[tuple[bool, int]]) -> tuple[float, list[floa
             share, between = need / chance, 0.0
             found += log(chance)
         else:
-            share = (1 - need) / (1 - chance)
-            between /= 1 - chance
-            found += log(1 - chance)
+            rest = (1 - need) * sum(
+                stages
+            ) + between  # 1 - chance, but without its error
+            share, between = (1 - need) / rest, between / rest
+            found += log(rest)
         stages = [stage * share for stage in stages]
     return found, stages
 
