@@ -243,9 +243,8 @@ def follow(habit: Habit, came: list[tuple[bool, int]]) -> tuple[float, list[floa
             share, between = need / chance, 0.0
             found += log(chance)
         else:
-            rest = (1 - need) * sum(
-                stages
-            ) + between  # 1 - chance, but without its error
+            # 1 - chance; taken from the parts, a rounding error does not grow
+            rest = (1 - need) * sum(stages) + between
             share, between = (1 - need) / rest, between / rest
             found += log(rest)
         stages = [stage * share for stage in stages]
