@@ -248,6 +248,7 @@ class ShopRulesAdmin(ConsoleAdmin):
                     "confirm_above_fen",
                     "short_seconds",
                     "ageing_seconds",
+                    "bother_fen",
                     "open_orders_max",
                     "open_orders_per_address",
                 )

@@ -4,12 +4,12 @@ The days on which she came are read as phases: while a phase lasts she needs a d
 some chance, one for weekdays and one for weekends. A phase passes through one stage or
 several and is over with the last; another may begin later. A small table of such habits
 stands for the population; her own days say how likely each habit is hers, and how far on
-in a phase she is. Then the ladder is climbed: a plan takes the place of
-the shorter ones when it costs less than they are expected to, bought as needed for the
-same days.
+in a phase she is. Then the ladder is climbed: a plan takes the place of the shorter ones
+when it costs less than they are expected to, bought as needed for the same days.
 
 And it must have been cheaper already for the days that she came in as long a time, so
-that its sum can be shown. A plan longer than the shop's default has to earn more: at
+that its sum can be shown. Up to the shop's default each payment also counts as some fen
+of bother, which the operator sets; a plan longer than that has to pay in money alone: at
 least ``SURE`` likely to turn out cheaper, and at least ``WORTH_FEN`` cheaper as expected.
 Equal input, equal answer. The price of nothing depends on any of this.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import exp, log, sumprod
 
@@ -61,10 +61,9 @@ POPULATION: tuple[Habit, ...] = (
     Habit(0.10, (0.01, 0.50), 0.001, 0.05),  # some weekends
     Habit(0.10, (0.05, 0.05), 0.001, 0.05),  # now and then
     Habit(0.10, (0.12, 0.12), 0.001, 0.05),  # more often
-    Habit(0.12, (0.90, 0.90), 0.42, 0.03, stages=7),  # projects of 8 to 25 days
-    Habit(0.01, (0.90, 0.90), 0.05, 0.02),  # phases of any length
-    Habit(0.03, (0.75, 0.75), 0.001, 0.05),  # most days
-    Habit(0.04, (0.85, 0.85), 0.001, 0.05),  # nearly every day
+    Habit(0.13, (0.90, 0.90), 0.44, 0.012, stages=7),  # projects of 8 to 25 days
+    Habit(0.025, (0.75, 0.75), 0.001, 0.05),  # most days
+    Habit(0.045, (0.85, 0.85), 0.001, 0.05),  # nearly every day
     Habit(0.03, (0.94, 0.94), 0.001, 0.05),  # every day
 )
 """Starting values after the words of security.md 5.3; docs/recommendation.md says what a
@@ -79,12 +78,14 @@ class Advice:
                    bought as needed; None for the shortest plan
     likely         the chance that they cost more than the plan; None likewise
     paid           what as many days behind her cost with and without it; None likewise
+    bother_fen     what each payment was counted as, where money alone did not decide
     """
 
     step: Step
     otherwise_fen: int | None = None
     likely: float | None = None
     paid: Comparison | None = None
+    bother_fen: int = 0
 
 
 def recommend(
@@ -93,6 +94,7 @@ def recommend(
     *,
     today: date,
     default_days: int,
+    bother_fen: int = 0,
     population: tuple[Habit, ...] = POPULATION,
 ) -> Advice | None:
     """The plan to recommend to someone who needs today; None for an empty ladder.
@@ -107,6 +109,7 @@ def recommend(
         ladder,
         today=today,
         default_days=default_days,
+        bother_fen=bother_fen,
         population=population,
     )
 
@@ -118,6 +121,7 @@ def choose(
     *,
     today: date,
     default_days: int,
+    bother_fen: int = 0,
     population: tuple[Habit, ...] = POPULATION,
 ) -> Advice | None:
     """The same from what ``believe`` found, which no ladder changes."""
@@ -125,18 +129,44 @@ def choose(
     if not steps:
         return None
     best = Advice(steps[0])
-    tables = _tables(steps, today.weekday(), population)
-    for step, spans in zip(steps, tables, strict=True):
-        if spans is None:
+    known = spans(steps, today.weekday(), population)
+    for plan, span in zip(steps, known, strict=True):
+        if span is None:
             continue
-        otherwise, likely = sumprod(belief, spans.fen), sumprod(belief, spans.dearer)
-        saves = otherwise - step.price_fen
-        earned = saves > 0
-        if step.days > default_days:
-            earned = saves >= WORTH_FEN and likely >= SURE
-        if earned and (paid := _paid_already(days, step, steps, today=today)):
-            best = Advice(step, round(otherwise), likely, paid)
+        otherwise = sumprod(belief, span.fen)
+        saves = otherwise - plan.price_fen
+        is_long = plan.days > default_days
+        if is_long and saves < WORTH_FEN:
+            continue
+        paid = _paid_already(days, plan, steps, today=today)
+        earned, bother = saves > 0 and paid.saves_fen > 0, 0
+        if is_long:
+            earned = earned and sumprod(belief, span.dearer) >= SURE
+        elif not earned and bother_fen:
+            bother = bother_fen
+            dear = tuple(Step(each.days, each.price_fen + bother) for each in steps)
+            earned = _pays(belief, days, dear, steps.index(plan), today, population)
+        if earned:
+            likely = sumprod(belief, span.dearer)
+            best = Advice(plan, round(otherwise), likely, paid, bother)
     return best
+
+
+def _pays(
+    belief: Sequence[float],
+    days: Collection[date],
+    steps: Ladder,
+    place: int,
+    today: date,
+    population: tuple[Habit, ...],
+) -> bool:
+    """Whether a plan costs less than shorter ones, as expected and for days behind her."""
+    plan, span = steps[place], spans(steps, today.weekday(), population)[place]
+    return (
+        span is not None
+        and sumprod(belief, span.fen) > plan.price_fen
+        and _paid_already(days, plan, steps, today=today).saves_fen > 0
+    )
 
 
 def likely_cheaper(
@@ -144,21 +174,21 @@ def likely_cheaper(
 ) -> float:
     """The chance that shorter plans, bought as needed, cost more than this one."""
     belief = believe(days, today=today)
-    spans = _tables(steps, today.weekday(), POPULATION)[steps.index(plan)]
-    return sumprod(belief, spans.dearer) if spans else 0.0
+    span = spans(steps, today.weekday(), POPULATION)[steps.index(plan)]
+    return sumprod(belief, span.dearer) if span else 0.0
 
 
 def _paid_already(
     days: Collection[date], plan: Step, steps: Ladder, *, today: date
-) -> Comparison | None:
-    """The days of the last ``plan.days``, if they would have cost more without it."""
+) -> Comparison:
+    """The days of the last ``plan.days`` with the plan and without it."""
     recent = [
         day.toordinal()
         for day in window(days, min(plan.days, HORIZON_DAYS), today=today)
     ]
-    others = [step for step in steps if step is not plan]
-    found = compare_within(recent, plan, others)
-    return found if found is not None and found.saves_fen > 0 else None
+    found = compare_within(recent, plan, [step for step in steps if step is not plan])
+    assert found is not None, "today is a day, and a shorter plan is another way"
+    return found
 
 
 def window(days: Collection[date], length: int, *, today: date) -> list[date]:
@@ -213,9 +243,10 @@ def follow(habit: Habit, came: list[tuple[bool, int]]) -> tuple[float, list[floa
             share, between = need / chance, 0.0
             found += log(chance)
         else:
-            share = (1 - need) / (1 - chance)
-            between /= 1 - chance
-            found += log(1 - chance)
+            # 1 - chance; taken from the parts, a rounding error does not grow
+            rest = (1 - need) * sum(stages) + between
+            share, between = (1 - need) / rest, between / rest
+            found += log(rest)
         stages = [stage * share for stage in stages]
     return found, stages
 
@@ -264,43 +295,53 @@ def _onward(habit: Habit) -> tuple[tuple[tuple[float, ...], ...], ...]:
     return tuple(zip(*begun, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """The days of a plan when shorter ones are bought as needed, for every stage of
-    every habit: the expected cost, and the chance that it is more than the plan's."""
+@dataclass(frozen=True)
+class Span:
+    """The days of a plan when shorter ones are bought as needed: figures for every stage
+    of every habit, reckoned when they are first asked for."""
 
-    fen: tuple[float, ...]
-    dearer: tuple[float, ...]
+    shorter: Ladder
+    plan: Step
+    weekday: int
+    population: tuple[Habit, ...]
+
+    @property
+    def length(self) -> int:
+        return min(self.plan.days, HORIZON_DAYS)
+
+    @cached_property
+    def fen(self) -> tuple[float, ...]:
+        """The expected cost."""
+        return tuple(
+            fen
+            for habit in self.population
+            for fen in _as_needed(self.shorter, self.length, self.weekday, habit)[0]
+        )
+
+    @cached_property
+    def dearer(self) -> tuple[float, ...]:
+        """The chance that they cost more than the plan."""
+        found: list[float] = []
+        for habit in self.population:
+            _, best = _as_needed(self.shorter, self.length, self.weekday, habit)
+            found += [
+                _dearer(self.shorter, best, self.plan, self.weekday, habit, stage)
+                for stage in range(habit.stages)
+            ]
+        return tuple(found)
 
 
 @lru_cache(maxsize=1024)
-def _tables(
+def spans(
     steps: Ladder, weekday: int, population: tuple[Habit, ...]
-) -> tuple[_Spans | None, ...]:
+) -> tuple[Span | None, ...]:
     """For every plan; None where there is no shorter one, the same days for more money
     being none. Depends on the catalogue alone, so it is kept."""
-    found: list[_Spans | None] = []
+    found: list[Span | None] = []
     for plan in steps:
         shorter = tuple(step for step in steps if step.days < plan.days)
-        spans = _spans(shorter, plan, weekday, population) if shorter else None
-        found.append(spans)
+        found.append(Span(shorter, plan, weekday, population) if shorter else None)
     return tuple(found)
-
-
-def _spans(
-    shorter: Ladder, plan: Step, weekday: int, population: tuple[Habit, ...]
-) -> _Spans:
-    fen: list[float] = []
-    dearer: list[float] = []
-    for habit in population:
-        length = min(plan.days, HORIZON_DAYS)
-        costs, best = _as_needed(shorter, length, weekday, habit)
-        fen += costs
-        dearer += [
-            _dearer(shorter, best, plan, weekday, habit, stage)
-            for stage in range(habit.stages)
-        ]
-    return _Spans(tuple(fen), tuple(dearer))
 
 
 def _as_needed(

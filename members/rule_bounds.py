@@ -21,6 +21,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "confirm_above_fen": (0, 100_000_000),
     "short_seconds": (HOUR, 7 * DAY),
     "ageing_seconds": (0, DAY),
+    "bother_fen": (0, 200),  # more would sell days that nobody needs
     "open_orders_max": (1, 20),
     "open_orders_per_address": (1, 1_000),
     "code_seconds": (60, 10 * 60),  # ASVS 6.5.5: ten minutes at most

@@ -22,23 +22,27 @@ LATELY = 4
 class Sums:
     """The one sentence beside the recommended plan.
 
-    other_fen  what these days cost at the least without the plan; None: no saving
+    other_fen  what these days cost at the least without the plan; None: the shortest
     by_day     that is day by day
+    no_saving  it is no more than the plan, but takes several payments
     """
 
     window_days: int
     days_seen: int
     other_fen: int | None = None
     by_day: bool = False
+    no_saving: bool = False
 
 
 def sums(days: Collection[date], advice: Advice, *, today: date) -> Sums:
-    """A saving over as many days as the plan has, else a plain count of a month."""
+    """What as many days as the plan has cost otherwise; with the shortest plan, a plain
+    count of a month."""
     paid = advice.paid
     if paid is None:
         return Sums(MONTH_DAYS, len(window(days, MONTH_DAYS, today=today)))
     length = min(advice.step.days, HORIZON_DAYS)
-    return Sums(length, paid.days, paid.other_fen, paid.by_day)
+    no_saving = paid.saves_fen <= 0
+    return Sums(length, paid.days, paid.other_fen, paid.by_day, no_saving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,13 @@ def long_term(
 ) -> LongTerm | None:
     """The shortest plan that would have cost less for the days of its length, at most
     90, than temporary plans at the least; None when none would."""
+    length, recent = 0, list[int]()
+    other: int | None = None
     for plan in sorted(plans, key=lambda step: (step.days, step.price_fen)):
-        length = min(plan.days, HORIZON_DAYS)
-        recent = [day.toordinal() for day in window(days, length, today=today)]
-        other = cheapest_for(recent, temporary)
+        if length != min(plan.days, HORIZON_DAYS):
+            length = min(plan.days, HORIZON_DAYS)
+            recent = [day.toordinal() for day in window(days, length, today=today)]
+            other = cheapest_for(recent, temporary)
         if other is not None and other > plan.price_fen:
             return LongTerm(plan, length, len(recent), other)
     return None

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from kameng.http import ShopRequest, member_of
 from kameng.templatetags.shop import yuan_short
-from members import told, visits
+from members import rules, told, visits
 from members.models import AdviceRecord, Member, Plan, TierKind, VisitDay
 from members.recommendation import HORIZON_DAYS, Advice, recommend, window
 from members.standing import Standing
@@ -106,7 +106,11 @@ def temporary(request: ShopRequest) -> Found | None:
         return None
     steps = steps_of(plans, at=request.now)
     advice = recommend(
-        history.days, steps, today=history.today, default_days=FIRST_DAYS
+        history.days,
+        steps,
+        today=history.today,
+        default_days=FIRST_DAYS,
+        bother_fen=rules.current().bother_fen,
     )
     if advice is None:
         return None
@@ -180,6 +184,12 @@ def inputs(found: Found, name: str) -> list[str]:
                 percent=round(advice.likely * 100),
             )
         )
+    if advice.bother_fen:
+        lines.append(
+            _("每付一次款的麻烦按 {bother} 计，算上它才推荐 {name}").format(
+                name=name, bother=yuan_short(advice.bother_fen)
+            )
+        )
     lines.append(_("只看你自己登录和付款的日子，保留 90 天。价格对每个人都一样"))
     return lines
 
@@ -210,6 +220,7 @@ def record(found: Found | None, order: Order) -> None:
             "last": [(history.today - bought[0]).days, bought[1]] if bought else None,
             "ladder": [[step.days, step.price_fen] for step in found.steps],
             "otherwise_fen": advice.otherwise_fen,
+            "bother_fen": rules.current().bother_fen,
             "likely": advice.likely and round(advice.likely, 4),
         },
     )

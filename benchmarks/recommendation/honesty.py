@@ -5,6 +5,8 @@
 Histories of 1 to 400 days, thin or dense, and random ladders: each history meets each
 ladder. The judge shares no code with the shop: it sees the raw days as a row of noughts
 and ones and reckons forwards over plans that *end* on a needed day and may begin on any.
+A line now and then says how far it is; all histories before the one it names have been
+judged, so that a run which was stopped goes on with ``--first`` and that number.
 Exit 0 when no sentence is false, 2 otherwise.
 """
 
@@ -15,8 +17,9 @@ import multiprocessing
 import random
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -28,15 +31,18 @@ from members.tiers.ladder import Step, saving, tie
 TODAY = date(2026, 11, 24)
 DEFAULT_DAYS, KEPT_DAYS = 7, 90
 LENGTHS = (1, 1, 2, 3, 5, 7, 10, 14, 30, 60, 90, 180, 365)
-CHUNK = 250
+CHUNK = 50
+SAY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What is on sale: temporary plans and long-term ones."""
+    """What is on sale: temporary plans and long-term ones; and what the operator counts
+    a payment's bother as."""
 
     temporary: tuple[Step, ...]
     long_term: tuple[Step, ...]
+    bother_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,11 @@ def random_shop(draw: random.Random) -> Shop:
             for days in sorted(set(lengths))
         )
 
-    return Shop(ladder(draw.sample(LENGTHS, 4)), ladder(draw.sample((30, 90, 365), 2)))
+    return Shop(
+        ladder(draw.sample(LENGTHS, 4)),
+        ladder(draw.sample((30, 90, 365), 2)),
+        draw.choice((0, 50, 200)),
+    )
 
 
 def random_past(draw: random.Random) -> Past:
@@ -83,7 +93,14 @@ def random_past(draw: random.Random) -> Past:
 def claims(past: Past, belief: Sequence[float], shop: Shop) -> Claims:
     """By the shop's own functions, as its pages call them."""
     days, ladder = past.kept, shop.temporary
-    advice = choose(belief, days, ladder, today=TODAY, default_days=DEFAULT_DAYS)
+    advice = choose(
+        belief,
+        days,
+        ladder,
+        today=TODAY,
+        default_days=DEFAULT_DAYS,
+        bother_fen=shop.bother_fen,
+    )
     assert advice is not None
     return Claims(
         advice,
@@ -106,7 +123,7 @@ class Judge:
 
     def false(self, claims: Claims, shop: Shop) -> Iterator[str]:
         """The name of every claim that does not hold."""
-        if not self._advice_holds(claims.advice, shop.temporary):
+        if not self._advice_holds(claims.advice, shop):
             yield "advice"
         if not self._sums_hold(claims.sums, claims.advice.step, shop.temporary):
             yield "sums"
@@ -115,29 +132,34 @@ class Judge:
         if claims.long_term and not self._long_term_holds(claims.long_term, shop):
             yield "long-term"
 
-    def _advice_holds(self, advice: Advice, ladder: Sequence[Step]) -> bool:
-        if all(step.days >= advice.step.days for step in ladder):
+    def _advice_holds(self, advice: Advice, shop: Shop) -> bool:
+        if all(step.days >= advice.step.days for step in shop.temporary):
             return advice.otherwise_fen is None and advice.likely is None
         if advice.otherwise_fen is None or advice.likely is None:
             return False
         expected = advice.otherwise_fen - advice.step.price_fen
-        longer = advice.step.days > DEFAULT_DAYS
-        return expected >= 0 and (
-            not longer or (expected >= 200 and advice.likely >= 0.6)
-        )
+        if advice.step.days > DEFAULT_DAYS:
+            return expected >= 200 and advice.likely >= 0.6 and not advice.bother_fen
+        if advice.bother_fen:
+            return advice.bother_fen == shop.bother_fen
+        return expected >= 0
 
     def _sums_hold(self, sums: told.Sums, plan: Step, ladder: Sequence[Step]) -> bool:
         days = self.row[-sums.window_days :]
         if sums.days_seen != sum(days):
             return False
         shortest = all(step.days >= plan.days for step in ladder)
-        if sums.other_fen is None:
-            return shortest  # whatever is longer shows its sum
+        if sums.other_fen is None or shortest:
+            return shortest and sums.other_fen is None  # a longer one shows its sum
         others = [step for step in ladder if step is not plan]
+        if sums.no_saving:
+            is_true = sums.other_fen <= plan.price_fen and not at_once(days, others)
+        else:
+            is_true = sums.other_fen > plan.price_fen
         return (
-            not shortest
+            is_true
             and sums.window_days <= plan.days
-            and sums.other_fen == least(days, others) > plan.price_fen
+            and sums.other_fen == least(days, others)
             and (not sums.by_day or sums.other_fen == sum(days) * day_price(others))
         )
 
@@ -186,6 +208,13 @@ def least(days: Sequence[bool], ladder: Sequence[Step]) -> int:
         else:
             paid.append(paid[-1])
     return paid[-1]
+
+
+def at_once(days: Sequence[bool], ladder: Sequence[Step]) -> bool:
+    """Whether one of these plans alone is a cheapest way: one payment."""
+    reach = len("".join("01"[needed] for needed in days).strip("0"))
+    price = least(days, ladder)
+    return any(step.days >= reach and step.price_fen <= price for step in ladder)
 
 
 def day_price(ladder: Sequence[Step]) -> int:
@@ -247,23 +276,35 @@ def _judge(chunk: tuple[int, int, int, int]) -> Counter[str]:
 def run(
     histories: int, ladders: int, *, seed: int, first: int = 0, processes: int = 1
 ) -> Counter[str]:
-    """Judge all; with more than one process, the tables of the ladders are shared."""
+    """Judge all but the first ones; processes share the tables of the ladders."""
     found = Counter({"false label": sum(map(false_labels, shops(ladders, seed)))})
     chunks = [
         (number, min(CHUNK, histories - number), ladders, seed)
         for number in range(first, histories, CHUNK)
     ]
     if processes == 1:
-        for chunk in chunks:
-            found += judge(*chunk)
-        return found
+        return _gather(found, chunks, map(_judge, chunks))
     judge(0, 1, ladders, seed)  # fills the tables before the processes are forked
     forking = multiprocessing.get_context("fork")
     with forking.Pool(processes) as pool:
-        for done, each in enumerate(pool.imap_unordered(_judge, chunks), 1):
-            found += each
-            if done % 4 == 0 or done == len(chunks):
-                print(_words(found), flush=True)
+        return _gather(found, chunks, pool.imap(_judge, chunks))
+
+
+def _gather(
+    found: Counter[str],
+    chunks: Sequence[tuple[int, int, int, int]],
+    judged: Iterable[Counter[str]],
+) -> Counter[str]:
+    """Add up in the order of the chunks, and say how far it is every so often."""
+    begun = said = time.monotonic()
+    for (number, count, _, _), each in zip(chunks, judged, strict=True):
+        found += each
+        at = time.monotonic()
+        if at - said >= SAY_SECONDS:
+            said = at
+            pace = (at - begun) / found["pairs"] * 1e3
+            line = f"--first {number + count}: {_words(found)} ({pace:.2f} ms a pair)"
+            print(line, flush=True)
     return found
 
 

@@ -6,22 +6,28 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from math import sumprod
 from statistics import fmean
 
 from benchmarks.recommendation.shoppers import DAYS, FIRST, TYPES, Shopper, of_type
 from members.recommendation import (
     POPULATION,
     Habit,
+    believe,
     follow,
     passed,
     recommend,
+    spans,
 )
 from members.tiers.ladder import Step, cheapest_for
 
 LADDER = (Step(1, 300), Step(7, 1_500), Step(30, 5_000))
 FIRST_DAYS = 7
+BOTHER_FEN = 50
+"""What the shop counts each payment as, if its operator does not say otherwise."""
 
 type Policy = Callable[[list[date], date, list[Step]], Step]
+type Oracles = dict[str, Policy]
 """From the days before, today and what she bought so far to the plan bought today."""
 
 
@@ -83,27 +89,47 @@ def as_last_time(before: list[date], today: date, bought: list[Step]) -> Step:
 
 
 def advised(
-    *, first_by_rule: bool, population: tuple[Habit, ...] = POPULATION
+    *,
+    first_by_rule: bool = False,
+    bother_fen: int = BOTHER_FEN,
+    population: tuple[Habit, ...] = POPULATION,
+    told_the_end: bool = False,
 ) -> Policy:
     def choose(before: list[date], today: date, bought: list[Step]) -> Step:
         if first_by_rule and not bought:
             return next(step for step in LADDER if step.days == FIRST_DAYS)
         advice = recommend(
             before,
-            LADDER,
+            ladder := _until_the_end(today) if told_the_end else LADDER,
             today=today,
             default_days=FIRST_DAYS,
+            bother_fen=bother_fen,
             population=population,
         )
         assert advice is not None
-        return advice.step
+        return _on_sale(advice.step, ladder)
 
     return choose
 
 
-def type_oracles(*, seed: int, sample: int = 150) -> dict[str, Policy]:
+def _until_the_end(today: date) -> tuple[Step, ...]:
+    """What the plans are worth to one who knows the last day that is counted: a longer
+    one covers the days that are left, and costs as much as ever."""
+    left = (FIRST + timedelta(days=DAYS) - today).days
+    return tuple(Step(min(step.days, left), step.price_fen) for step in LADDER)
+
+
+def _on_sale(step: Step, ladder: tuple[Step, ...]) -> Step:
+    return LADDER[ladder.index(step)]
+
+
+def type_oracles(*, seed: int, sample: int = 150, blind: bool = False) -> Oracles:
     """For each type the best of: one plan always, or the best buying under the chances
-    that shoppers of this type have on average, learned from others of the type."""
+    that shoppers of this type have on average, learned from others of the type.
+
+    ``blind``: the best where a plan counts for its days within the ninety, as it does
+    to one who does not know that there are ninety.
+    """
     found: dict[str, Policy] = {}
     for kind in TYPES:
         draw = random.Random(f"{seed} {kind}")
@@ -111,16 +137,19 @@ def type_oracles(*, seed: int, sample: int = 150) -> dict[str, Policy]:
         known = (_habit_of(others),)
         tried = [
             *(always(step.days) for step in LADDER),
-            _unbound(known),
+            advised_in_money(known),
         ]
-        found[kind] = min(
-            tried,
-            key=lambda policy: fmean(shop(each, policy).fen for each in others),
-        )
+        bought = [[shop(each, policy) for each in others] for policy in tried]
+        costs = [
+            fmean(each.cut_fen if blind else each.fen for each in one) for one in bought
+        ]
+        found[kind] = tried[costs.index(min(costs))]
     return found
 
 
-def _unbound(population: tuple[Habit, ...]) -> Policy:
+def advised_in_money(population: tuple[Habit, ...]) -> Policy:
+    """Without the margins of plans beyond the default."""
+
     def choose(before: list[date], today: date, bought: list[Step]) -> Step:
         advice = recommend(
             before, LADDER, today=today, default_days=30, population=population
@@ -129,6 +158,47 @@ def _unbound(population: tuple[Habit, ...]) -> Policy:
         return advice.step
 
     return choose
+
+
+def bayes(*, told_the_end: bool) -> Policy:
+    """The least expected cost under the very chances of the five types, with no margin
+    and whether or not the days behind bear it out."""
+
+    def choose(before: list[date], today: date, bought: list[Step]) -> Step:
+        ladder = _until_the_end(today) if told_the_end else LADDER
+        belief = believe(before, today=today, population=TRUE)
+        best = ladder[0]
+        for step, span in zip(
+            ladder, spans(ladder, today.weekday(), TRUE), strict=True
+        ):
+            if span is not None and sumprod(belief, span.fen) > step.price_fen:
+                best = step
+        return _on_sale(best, ladder)
+
+    return choose
+
+
+def _even(
+    share: float, habits: Sequence[tuple[tuple[float, float], float, float, int]]
+) -> list[Habit]:
+    return [Habit(share / len(habits), *each) for each in habits]
+
+
+ALWAYS, NEVER = 0.98, 0.001
+TRUE: tuple[Habit, ...] = (
+    *_even(
+        0.38,
+        [
+            ((ALWAYS, ALWAYS), ALWAYS, NEVER, days)
+            for days in (1, 1, 1, 2, 2, 3, 4, 5, 6)
+        ],
+    ),
+    *_even(0.20, [((NEVER, p / 20), NEVER, 0.5, 1) for p in range(8, 19)]),
+    *_even(0.20, [((p / 100, p / 100), NEVER, 0.5, 1) for p in range(3, 16, 2)]),
+    *_even(0.12, [((0.9, 0.9), ALWAYS, 1 / 38, days) for days in range(8, 26, 3)]),
+    *_even(0.10, [((p / 100, p / 100), NEVER, 0.5, 1) for p in range(70, 98, 3)]),
+)
+"""The shoppers of ``shoppers.py`` as habits, from their source."""
 
 
 CHANCES = (0.02, 0.05, 0.08, 0.12, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95)

@@ -53,6 +53,11 @@ class ShopRules(models.Model):
     ageing_seconds = models.PositiveIntegerField(
         _("排队多久后和会员一样优先"), default=2 * 3600
     )
+    bother_fen = models.PositiveIntegerField(
+        _("推荐时每付一次款的麻烦按多少计（分）"),
+        default=50,
+        help_text=_("0 就只算钱。只影响推荐几天，不影响价格；起作用时会写给会员看。"),
+    )
     open_orders_max = models.PositiveSmallIntegerField(_("每人未付订单上限"), default=5)
     open_orders_per_address = models.PositiveSmallIntegerField(
         _("每个地址未付订单上限"), default=20

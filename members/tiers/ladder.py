@@ -46,7 +46,7 @@ def cheapest_for(days: Collection[int], ladder: Sequence[Step]) -> int | None:
     if not needed:
         return 0
     first, length = min(needed), max(needed) + 1 - min(needed)
-    plans = [(min(step.days, length), step.price_fen) for step in ladder]
+    plans = _worth_buying(ladder, length)
     best = [0] * (2 * length)  # from each day on; nothing is needed past the last
     for at in range(length - 1, -1, -1):
         if at + first in needed:
@@ -54,6 +54,16 @@ def cheapest_for(days: Collection[int], ladder: Sequence[Step]) -> int | None:
         else:
             best[at] = best[at + 1]
     return best[0]
+
+
+def _worth_buying(ladder: Sequence[Step], length: int) -> list[tuple[int, int]]:
+    """(days, fen) without those that another plan undercuts for as many days or more."""
+    plans: list[tuple[int, int]] = []
+    offers = [(min(step.days, length), step.price_fen) for step in ladder]
+    for days, fen in sorted(offers, key=lambda offer: (-offer[0], offer[1])):
+        if not plans or fen < plans[-1][1]:
+            plans.append((days, fen))
+    return plans
 
 
 @dataclass(frozen=True, slots=True)

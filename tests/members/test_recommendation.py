@@ -8,8 +8,9 @@ from datetime import date, timedelta
 import pytest
 
 from benchmarks.recommendation import __main__ as evaluation
-from benchmarks.recommendation.policies import type_oracles
-from benchmarks.recommendation.shoppers import crowd
+from benchmarks.recommendation.policies import advised, type_oracles
+from benchmarks.recommendation.shoppers import DAYS, FIRST, crowd
+from members import told
 from members.recommendation import POPULATION, follow, passed, recommend, window
 from members.tiers.ladder import Comparison, Step, cheapest_for, compare_within
 
@@ -83,6 +84,30 @@ def test_a_tie_gets_the_shorter_plan():
     assert advice.step == DAY
 
 
+def test_where_money_is_even_fewer_payments_decide_and_no_saving_is_told():
+    """security.md 5.3 (b), 5.4: price + h × purchases, with h in the open."""
+    five = Step(5, 1_500)
+    days = ago(*range(1, 90))
+    advice = recommend(days, [DAY, five], today=TODAY, default_days=7, bother_fen=50)
+    assert advice is not None
+    assert (advice.step, advice.bother_fen) == (five, 50)
+    found = told.sums(days, advice, today=TODAY)
+    assert found == told.Sums(5, 5, 1_500, by_day=True, no_saving=True)
+    week = recommend(days[:13], LADDER, today=TODAY, default_days=7, bother_fen=50)
+    assert week is not None
+    assert (week.step, week.bother_fen) == (WEEK, 0), "money alone had decided"
+
+
+def test_the_bother_of_paying_never_sells_more_than_the_default():
+    days = ago(*range(1, 16))
+    for bother_fen in (0, 50, 10_000):
+        advice = recommend(
+            days, LADDER, today=TODAY, default_days=7, bother_fen=bother_fen
+        )
+        assert advice is not None
+        assert advice.step == WEEK
+
+
 def test_two_plans_of_equal_days_and_price_save_nothing_on_each_other():
     """The twin is another way to cover the same days."""
     advice = recommend(
@@ -131,4 +156,23 @@ def test_simulated_shoppers_pay_little_more_than_an_oracle_lets_them():
     assert found.free <= 4
     assert found.first_by_rule <= 11
     assert found.regretted <= found.regretted_by_oracle + 0.08
-    assert evaluation.calibration(shoppers) <= evaluation.APART_MOST
+
+
+def test_the_chance_that_is_told_is_what_happens_within_ten_points():
+    """security.md 5.4. One shopper is many cases that go together, so it takes a crowd."""
+    assert evaluation.calibration(crowd(900, seed=4_711)) <= evaluation.APART_MOST
+
+
+def test_whoever_is_told_the_end_does_not_buy_beyond_it():
+    """security.md 5.4: what the count in full measures, besides the advice."""
+    last = FIRST + timedelta(days=DAYS - 1)
+    days = [last - timedelta(days=ago) for ago in range(60, 0, -1)]
+    assert advised()(days, last, []) == MONTH
+    assert advised(told_the_end=True)(days, last, []) == DAY
+    early = last - timedelta(days=40)
+    before = [day for day in days if day < early] + ago_of(early, 30)
+    assert advised(told_the_end=True)(before, early, []) == MONTH
+
+
+def ago_of(day: date, count: int) -> list[date]:
+    return [day - timedelta(days=ago) for ago in range(1, count)]

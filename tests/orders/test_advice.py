@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from members import visits
-from members.models import Member, VisitDay
+from members.models import Member, ShopRules, VisitDay
 from tests.shopping import (
     Shopper,
     Till,
@@ -77,6 +77,23 @@ def test_her_own_days_decide_afterwards_and_the_sum_is_shown(
     assert "含今天，近 7 天记下你来过 7 天，近 30 天 14 天，近 90 天 15 天" in text
     assert "上次买的 1 天里，记下你来过 1 天" in text
     assert "价格对每个人都一样" in text
+
+
+def test_fewer_payments_decide_where_money_does_not_and_it_says_so(
+    shopper: Shopper, book: Till, member: Member
+):
+    """security.md 5.3 (b): published, the operator's to set, and no saving."""
+    came(book, member, 1, 2, 4, 5, 8, 9, 10, 12, 13, 15, 16, 17, 19, 20)
+    text = page(shopper)
+    assert chosen(text) == "temporary-7"
+    assert "其他买法最少 ¥15，要分几次付；临时会员 7 天 ¥15，一次付清" in text
+    assert "每付一次款的麻烦按 ¥0.50 计，算上它才推荐 临时会员 7 天" in text
+    rules = ShopRules.objects.first() or ShopRules()
+    rules.bother_fen = 0
+    rules.save()
+    text = page(shopper)
+    assert chosen(text) == "temporary-1"
+    assert "麻烦" not in text
 
 
 def test_few_days_get_the_day_and_no_saving(shopper: Shopper):

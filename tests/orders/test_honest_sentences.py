@@ -25,6 +25,7 @@ from orders import advice
 
 COUNT = re.compile(r"近 (\d+) 天记下你来过 (\d+) 天")
 SUM = re.compile(r"(按天买|其他买法最少) ¥([\d.]+)，PLAN ¥([\d.]+)")
+NO_SAVING = re.compile(r"其他买法最少 ¥([\d.]+)，要分几次付；PLAN ¥([\d.]+)，一次付清")
 LONG_TERM = re.compile(r"买临时会员最少 ¥([\d.]+)，PLAN ¥([\d.]+)，少 ¥([\d.]+)")
 VISITS = re.compile(r"最近 (\d+) 次来，每次连着 (?:(\d+) 到 )?(\d+) 天")
 
@@ -65,6 +66,12 @@ def lies(past: Past, shop: Shop) -> list[str]:
             found.append("sum")
         if summed[1] == "按天买" and other != sum(days) * honesty.day_price(others):
             found.append("by day")
+    elif even := NO_SAVING.search(sentence):
+        other = fen(even[1])
+        if not other == least(days, others) <= fen(even[2]):
+            found.append("no saving")
+        if honesty.at_once(days, others):
+            found.append("several payments")
     elif "¥" in sentence:
         found.append("a sum in other words")
     lately = VISITS.search(inputs)
@@ -113,6 +120,22 @@ def test_no_sentence_that_is_read_is_false():
     """S9, S26"""
     found = [lies(past, shop) for past, shop in pairs(80, 4)]
     assert [each for each in found if each] == []
+
+
+def test_what_is_told_without_a_saving_is_not_false_either():
+    """security.md 5.3 (b): fewer payments are no saving, and are not told as one."""
+    ladder = (Step(1, 300), Step(7, 1_500), Step(30, 5_000))
+    shop = Shop(ladder, (), bother_fen=50)
+    draw = random.Random(5)
+    told_so = 0
+    for _ in range(150):
+        ahead = {0, *(ago for ago in range(20) if draw.random() < 0.75)}
+        days = frozenset(honesty.TODAY - timedelta(days=ago) for ago in ahead)
+        past = Past(days, days, None)
+        assert lies(past, shop) == []
+        belief = believe(days, today=honesty.TODAY)
+        told_so += honesty.claims(past, belief, shop).sums.no_saving
+    assert told_so >= 10
 
 
 def test_nothing_that_sentences_are_filled_from_is_false():
