@@ -473,6 +473,106 @@ def no_connection_is_left(town: Town) -> None:
     wait_until(lambda: paid(no), "not paid once there were connections")
 
 
+# --- FLT-23 to FLT-30: the outside -------------------------------------------------
+
+
+@scenario("FLT-23 to FLT-26")
+def gateways_go_mad(town: Town) -> None:
+    """Slow, silent, lying or gone for a while: what was paid is booked afterwards."""
+    for fault in ("500", "malformed", "wrong_signature", "unsigned", "timeout"):
+        town.sandbox.fault("*", "query", fault, seconds=3, count=2)
+    shopper = buyer(town)
+    no = shopper.order(channel="alipay")
+    shopper.pay(no, notify="lose")
+    for _ in range(6):
+        town.step(61)
+        time.sleep(0.4)
+    town.sandbox.clear_faults()
+    town.step(61)
+    wait_until(lambda: paid(no), "not paid once the gateway was well")
+
+
+@scenario("FLT-27")
+def notice_comes_before_the_answer(town: Town) -> None:
+    """The gateway makes the trade, is paid and tells, while our call still waits."""
+    from payments.models import Attempt
+
+    town.sandbox.fault("wechat", "start", "timeout", seconds=4, count=1, done=True)
+    shopper = buyer(town)
+    last = Attempt.objects.order_by("-pk").first()
+    with ThreadPoolExecutor(1) as thread:
+        ordering = thread.submit(shopper.order, "temporary-7", "wechat")
+        new = Attempt.objects.filter(pk__gt=last.pk if last else 0, gateway="wechat")
+        attempt = wait_until(new.first, "no attempt")
+        wait_until(lambda: shopper.is_known(attempt), "no trade at the gateway")
+        town.sandbox.pay("wechat", attempt.out_trade_no)
+        no = ordering.result()
+    wait_until(lambda: paid(no), "not paid")
+    assert Attempt.objects.get(pk=attempt.pk).state == "paid"
+
+
+@scenario("FLT-29, FLT-30, H9")
+def messages_cannot_be_sent(town: Town) -> None:
+    """Activation does not wait for them; they go out when the provider is back."""
+    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
+    from members.models import Member
+    from notifications.models import Notification
+
+    shopper = known_shopper(town)
+    no = shopper.order()
+    attempt = shopper.attempt(no)
+    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
+    wait_until(lambda: paid(no), "an activation waited for a message")
+    member = Member.objects.get(phone=f"+86{shopper.phone}")
+    waiting = Notification.objects.filter(
+        member=member, channel="sms", tries__gt=0, state="queued"
+    )
+    message = wait_until(waiting.first, "nobody has tried and kept it")
+    town.sandbox.clear_faults()
+    town.step(90)
+    wait_until(lambda: inbox(town, message) == 1, "it was not sent afterwards")
+
+
+def known_shopper(town: Town) -> Shopper:
+    """Signed in before the provider fails."""
+    town.sandbox.clear_faults()
+    shopper = buyer(town)
+    shopper.cancel(shopper.order())
+    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
+    return shopper
+
+
+# --- FLT-33: clocks ----------------------------------------------------------------
+
+
+@scenario("FLT-33, H10")
+def one_worker_is_ten_minutes_ahead(town: Town) -> None:
+    """It sees that the database's clock is another one and ends no order: a worker with
+    the right time finds the money of all of them."""
+    orders = {}
+    for channel in ("alipay", "wechat"):
+        shopper = buyer(town)
+        orders[channel] = shopper.order(channel=channel)
+        attempt = shopper.attempt(orders[channel])
+        town.kill("worker")  # no poll of a right clock finds it first
+        town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
+    town.step(21 * 60)
+    wrong = town.folder / "wrong-clock"
+    clock.make(wrong)
+    clock.shift(wrong, town.offset + 600)
+    ahead = town.spawn("worker", "worker-ahead", **{clock.VARIABLE: str(wrong)})
+    log = town.folder / "worker-ahead.log"
+    try:
+        wait_until(lambda: "+600 s off" in log.read_text(), "it has not noticed")
+        time.sleep(3)  # every job has come round
+        assert {order_of(no).status for no in orders.values()} == {"pending"}
+    finally:
+        kill_group(ahead)
+        town.heal()
+    wait_until(lambda: all(map(paid, orders.values())), "not found by the right clock")
+    assert [entitlements(no) for no in orders.values()] == [1, 1]
+
+
 # --- FLT-16: a database that is older than the world -------------------------------
 
 
@@ -660,106 +760,6 @@ def somebody_buys(bought: list[str], crowding: list[Future[None]]) -> None:
         "nobody can buy",
         seconds=LONG,
     )
-
-
-# --- FLT-23 to FLT-30: the outside -------------------------------------------------
-
-
-@scenario("FLT-23 to FLT-26")
-def gateways_go_mad(town: Town) -> None:
-    """Slow, silent, lying or gone for a while: what was paid is booked afterwards."""
-    for fault in ("500", "malformed", "wrong_signature", "unsigned", "timeout"):
-        town.sandbox.fault("*", "query", fault, seconds=3, count=2)
-    shopper = buyer(town)
-    no = shopper.order(channel="alipay")
-    shopper.pay(no, notify="lose")
-    for _ in range(6):
-        town.step(61)
-        time.sleep(0.4)
-    town.sandbox.clear_faults()
-    town.step(61)
-    wait_until(lambda: paid(no), "not paid once the gateway was well")
-
-
-@scenario("FLT-27")
-def notice_comes_before_the_answer(town: Town) -> None:
-    """The gateway makes the trade, is paid and tells, while our call still waits."""
-    from payments.models import Attempt
-
-    town.sandbox.fault("wechat", "start", "timeout", seconds=4, count=1, done=True)
-    shopper = buyer(town)
-    last = Attempt.objects.order_by("-pk").first()
-    with ThreadPoolExecutor(1) as thread:
-        ordering = thread.submit(shopper.order, "temporary-7", "wechat")
-        new = Attempt.objects.filter(pk__gt=last.pk if last else 0, gateway="wechat")
-        attempt = wait_until(new.first, "no attempt")
-        wait_until(lambda: shopper.is_known(attempt), "no trade at the gateway")
-        town.sandbox.pay("wechat", attempt.out_trade_no)
-        no = ordering.result()
-    wait_until(lambda: paid(no), "not paid")
-    assert Attempt.objects.get(pk=attempt.pk).state == "paid"
-
-
-@scenario("FLT-29, FLT-30, H9")
-def messages_cannot_be_sent(town: Town) -> None:
-    """Activation does not wait for them; they go out when the provider is back."""
-    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
-    from members.models import Member
-    from notifications.models import Notification
-
-    shopper = known_shopper(town)
-    no = shopper.order()
-    attempt = shopper.attempt(no)
-    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
-    wait_until(lambda: paid(no), "an activation waited for a message")
-    member = Member.objects.get(phone=f"+86{shopper.phone}")
-    waiting = Notification.objects.filter(
-        member=member, channel="sms", tries__gt=0, state="queued"
-    )
-    message = wait_until(waiting.first, "nobody has tried and kept it")
-    town.sandbox.clear_faults()
-    town.step(90)
-    wait_until(lambda: inbox(town, message) == 1, "it was not sent afterwards")
-
-
-def known_shopper(town: Town) -> Shopper:
-    """Signed in before the provider fails."""
-    town.sandbox.clear_faults()
-    shopper = buyer(town)
-    shopper.cancel(shopper.order())
-    town.sandbox.fault("sms", "*", "refuse", status=500, code="down")
-    return shopper
-
-
-# --- FLT-33: clocks ----------------------------------------------------------------
-
-
-@scenario("FLT-33, H10")
-def one_worker_is_ten_minutes_ahead(town: Town) -> None:
-    """It sees that the database's clock is another one and ends no order: a worker with
-    the right time finds the money of all of them."""
-    orders = {}
-    for channel in ("alipay", "wechat"):
-        shopper = buyer(town)
-        orders[channel] = shopper.order(channel=channel)
-        attempt = shopper.attempt(orders[channel])
-        town.kill("worker")  # no poll of a right clock finds it first
-        town.sandbox.pay(attempt.gateway, attempt.out_trade_no, notify="lose")
-    town.step(21 * 60)
-    wrong = town.folder / "wrong-clock"
-    clock.make(wrong)
-    clock.shift(wrong, town.offset + 600)
-    ahead = town.spawn("worker", "worker-ahead", **{clock.VARIABLE: str(wrong)})
-    log = town.folder / "worker-ahead.log"
-    try:
-        wait_until(lambda: "+600 s off" in log.read_text(), "it has not noticed")
-        time.sleep(3)  # every job has come round
-        assert {order_of(no).status for no in orders.values()} == {"pending"}
-    finally:
-        kill_group(ahead)
-        town.heal()
-    wait_until(lambda: all(map(paid, orders.values())), "not found by the right clock")
-    assert [entitlements(no) for no in orders.values()] == [1, 1]
 
 
 def main() -> int:
