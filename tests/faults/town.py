@@ -161,8 +161,10 @@ class Town:
         data = self.cluster.home / "data"
         shutil.rmtree(data)
         standby.rename(data)
-        meanwhile()
-        self.start_database()
+        try:
+            meanwhile()
+        finally:
+            self.start_database()
 
     def stop_broker(self) -> None:
         self.broker.kill()
