@@ -436,12 +436,19 @@ def somebody_holds_a_lock(town: Town) -> None:
     attempt = shopper.attempt(no)
     with transaction.atomic():
         Order.objects.select_for_update().get(no=no)
+        pay(town, attempt, notify="lose")
         began = time.monotonic()
         [first] = town.sandbox.notify(attempt.gateway, attempt.out_trade_no)
         assert time.monotonic() - began < 25
         assert first["status"] in (0, 503), first
-    town.sandbox.pay(attempt.gateway, attempt.out_trade_no)
-    wait_until(lambda: paid(no), "not paid once the lock was gone")
+
+    def is_accepted() -> bool:
+        [again] = town.sandbox.notify(attempt.gateway, attempt.out_trade_no)
+        return bool(again["accepted"])
+
+    wait_until(is_accepted, "not accepted once the lock was gone", every=1)
+    assert paid(no)
+    assert entitlements(no) == 1
 
 
 @scenario("FLT-20")
