@@ -195,16 +195,20 @@
   // page that has been drawn, because it styles the whole page anew.
   function modal(dialog) {
     const key = `seen:${dialog.dataset.modal}`;
+    dialog.close();
+    try {
+      if (localStorage.getItem(key)) return;
+    } catch {
+      // no storage: it may come twice
+    }
     const show = () => {
       if (!dialog.isConnected) return;
-      dialog.close();
+      dialog.showModal?.();
       try {
-        if (localStorage.getItem(key)) return;
         localStorage.setItem(key, "1");
       } catch {
-        // no storage: it may come twice
+        // as above
       }
-      dialog.showModal?.();
     };
     requestAnimationFrame(() => setTimeout(show));
   }
