@@ -195,6 +195,7 @@
   // page that has been drawn, because it styles the whole page anew.
   function modal(dialog) {
     const key = `seen:${dialog.dataset.modal}`;
+    if (!dialog.open) return; // put away while it was a section
     dialog.close();
     try {
       if (localStorage.getItem(key)) return;
